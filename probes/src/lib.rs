@@ -1,0 +1,12 @@
+//! The kernel side of ebpfix.
+//!
+//! The same source is compiled twice: for the host, where the exporter uses the [`abi`] and where
+//! the [dissector](dissect) is tested, fuzzed and run over captures; and for the kernel, where the
+//! entry points call it on every packet.
+//!
+//! Read in this order: [`abi`] (what kernel and exporter share).
+#![cfg_attr(not(test), no_std)]
+#![warn(missing_docs)]
+
+pub mod abi;
+pub mod addr;
