@@ -116,3 +116,141 @@ layout!(FlowMetrics, 40, {
 });
 layout!(FlowRecord, 104, { id: 0, metrics: 64 });
 layout!(HashedRecord, 112, { record: 0, hash: 104, generation: 108 });
+
+// ---- The flow table and what surrounds it -------------------------------------------------------
+
+/// Name of the map that holds one [`Control`], written by the exporter.
+pub const MAP_CONTROL: &str = "control";
+/// Name of the map that holds one [`CpuState`] per CPU.
+pub const MAP_CPU_STATE: &str = "cpu_state";
+/// Name of the map of the per-CPU flow caches, in two generations.
+pub const MAP_AGGREGATED_FLOWS: &str = "aggregated_flows";
+/// Name of the map of the per-CPU eviction logs.
+pub const MAP_DIRECT_FLOWS: &str = "direct_flows";
+
+/// Generations of the cache: one is counted into, the other is quiet and read.
+pub const GENERATIONS: usize = 2;
+/// Slots of a cache set: a flow may stand in any slot of the set that its hash names.
+pub const WAYS: usize = 2;
+/// Number of [`DropReason`]s.
+pub const DROP_REASONS: usize = 8;
+
+/// `errno` of a record that came by the log because another flow needed its slot: `ENOSPC`.
+pub const ERRNO_EVICTED: u8 = 28;
+
+/// Why a packet that was observed is in no flow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u32)]
+pub enum DropReason {
+    /// See [`crate::dissect::Reason::NotIp`].
+    NotIp = 0,
+    /// See [`crate::dissect::Reason::Truncated`].
+    Truncated = 1,
+    /// See [`crate::dissect::Reason::Malformed`].
+    Malformed = 2,
+    /// See [`crate::dissect::Reason::TooDeep`].
+    TooDeep = 3,
+    /// Not selected by the sampling.
+    NotSampled = 4,
+    /// The cache had no slot and the log no room.
+    LogFull = 5,
+    /// Reserved.
+    Reserved6 = 6,
+    /// Reserved.
+    Reserved7 = 7,
+}
+
+impl DropReason {
+    /// Every reason in use, in the order of the counters.
+    pub const ALL: [Self; 6] = [
+        Self::NotIp,
+        Self::Truncated,
+        Self::Malformed,
+        Self::TooDeep,
+        Self::NotSampled,
+        Self::LogFull,
+    ];
+}
+
+/// What the exporter tells the kernel programs. One element, mapped into the exporter.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Control {
+    /// The generation counted into; its lowest bit names the cache.
+    pub generation: u32,
+    /// 1 in this many packets is counted; 0 and 1: every packet.
+    pub sampling: u32,
+    /// Not 0: frames that are not IP become layer-2 flows.
+    pub layer2_flows: u32,
+    /// Sets of one cache, a power of two.
+    pub sets: u32,
+    /// Records of one log, a power of two.
+    pub log_records: u32,
+    /// CPUs that have a cache and a log.
+    pub cpus: u32,
+    /// Reserved, zero.
+    pub reserved: [u32; 2],
+    /// Secret keys of the hash, chosen at load.
+    pub hash_keys: [u32; 16],
+}
+
+/// Packets and octets.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Packets as on the wire.
+    pub packets: u64,
+    /// IP octets; of a frame that is not IP the octets after its link header.
+    pub octets: u64,
+}
+
+/// What one CPU counted in generations of one parity. Never reset.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Everything that came by.
+    pub observed: Tally,
+    /// Frames as interface counters see them: a segmentation-offload packet is one; octets with
+    /// the link header.
+    pub frames: Tally,
+    /// What is in no flow, by [`DropReason`].
+    pub dropped: [Tally; DROP_REASONS],
+}
+
+/// State of one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CpuState {
+    /// Records ever written to the log. Written by the kernel only.
+    pub produced: u64,
+    /// Keeps what the exporter writes off the kernel's cache line.
+    pub pad0: [u64; 7],
+    /// Records ever read from the log. Written by the exporter only.
+    pub consumed: u64,
+    /// As `pad0`.
+    pub pad1: [u64; 7],
+    /// The counters, by parity of the generation.
+    pub counters: [Counters; GENERATIONS],
+    /// To a whole number of cache lines.
+    pub pad2: [u64; 8],
+}
+
+/// One entry of a cache; empty where it has no packets.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Slot {
+    /// The flow.
+    pub entry: HashedRecord,
+    /// To two cache lines.
+    pub pad: [u64; 2],
+}
+
+/// The slots that one hash value may use.
+pub type Set = [Slot; WAYS];
+
+layout!(Control, 96, { generation: 0, sampling: 4, layer2_flows: 8, sets: 12, log_records: 16,
+    cpus: 20, hash_keys: 32 });
+layout!(Tally, 16, { packets: 0, octets: 8 });
+layout!(Counters, 160, { observed: 0, frames: 16, dropped: 32 });
+layout!(CpuState, 512, { produced: 0, consumed: 64, counters: 128 });
+layout!(Slot, 128, { entry: 0 });
