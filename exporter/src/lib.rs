@@ -1,1 +1,3 @@
 //! The exporter.
+
+pub mod record;
