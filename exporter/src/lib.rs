@@ -1,3 +1,4 @@
 //! The exporter.
 
+pub mod ledger;
 pub mod record;
