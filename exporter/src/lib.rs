@@ -1,1 +1,5 @@
 //! The exporter.
+
+pub mod ledger;
+pub mod observe;
+pub mod record;

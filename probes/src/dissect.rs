@@ -65,6 +65,11 @@ pub trait Frame {
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
     /// Whether the frame stands for several packets on the wire (GSO, GRO).
     fn is_segmented(&self) -> bool;
+    /// `offset` itself. In the kernel, said in a way that makes the verifier forget by which path
+    /// of the program it came about: else it would walk every combination of headers one by one.
+    fn forget_path(&self, offset: u32) -> u32 {
+        offset
+    }
 }
 
 /// What stands before the network header, told by the device, never guessed.
@@ -127,6 +132,7 @@ pub fn dissect<F: Frame>(
             0
         }
     };
+    let offset = frame.forget_path(offset);
     match id.eth_protocol {
         ETH_P_IP => ipv4(frame, offset, id, facts),
         ETH_P_IPV6 => ipv6(frame, offset, id, facts),
@@ -306,6 +312,7 @@ fn ipv6<F: Frame>(
     let mut at = offset + IPV6_HEADER_OCTETS;
     let mut fragmented = false;
     for _ in 0..MAX_EXTENSION_HEADERS {
+        at = frame.forget_path(at);
         match next {
             PROTO_HOP_BY_HOP
             | PROTO_ROUTING
@@ -338,6 +345,7 @@ fn ipv6<F: Frame>(
             _ => break,
         }
     }
+    at = frame.forget_path(at);
     if at > end {
         return Err(Reason::Truncated);
     }

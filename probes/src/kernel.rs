@@ -133,13 +133,14 @@ fn observe<F: KernelFrame>(skb: *const __sk_buff, direction: u8) {
         };
         let mut outcome = Err(Reason::Truncated);
         for _ in 0..2 {
-            let frame = F::of(skb);
+            let frame = F::of(skb, settings.zero);
             outcome = dissect(&frame, F::LINK, tag, id, &mut facts);
             // Headers may lie in the fragments of a non-linear buffer: fetch them, look again.
             if !matches!(outcome, Err(Reason::Truncated)) || !frame.linearize() {
                 break;
             }
             *id = FlowId::default();
+            facts = Facts::default();
         }
         let (packets, octets) = match outcome {
             Ok(()) => facts.on_the_wire((*skb).gso_segs, (*skb).gso_size),
@@ -270,8 +271,8 @@ trait KernelFrame: Frame {
     /// Octets of the link header, as far as they are the same for every frame.
     const LINK_OCTETS: u32;
 
-    /// The frame in `skb`, as it is now.
-    fn of(skb: *const __sk_buff) -> Self;
+    /// The frame in `skb`, as it is now. `zero` is 0, but the verifier must not know.
+    fn of(skb: *const __sk_buff, zero: u32) -> Self;
 
     /// Makes more of the frame readable; false where nothing more can be had. Afterwards the
     /// frame must be taken [`of`](Self::of) the socket buffer again.
@@ -283,6 +284,7 @@ struct EthernetFrame {
     skb: *const __sk_buff,
     data: usize,
     data_end: usize,
+    zero: u32,
 }
 
 impl KernelFrame for EthernetFrame {
@@ -290,13 +292,14 @@ impl KernelFrame for EthernetFrame {
     const LINK_OCTETS: u32 = ETHERNET_HEADER_OCTETS;
 
     #[inline(always)]
-    fn of(skb: *const __sk_buff) -> Self {
+    fn of(skb: *const __sk_buff, zero: u32) -> Self {
         // SAFETY: context fields, rewritten by the verifier.
         unsafe {
             Self {
                 skb,
                 data: (*skb).data as usize,
                 data_end: (*skb).data_end as usize,
+                zero,
             }
         }
     }
@@ -331,6 +334,11 @@ impl Frame for EthernetFrame {
     }
 
     #[inline(always)]
+    fn forget_path(&self, offset: u32) -> u32 {
+        offset.wrapping_add(self.zero)
+    }
+
+    #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         if offset > MAX_OFFSET {
             return None;
@@ -345,15 +353,15 @@ impl Frame for EthernetFrame {
 }
 
 /// A socket buffer read from its network header on.
-struct NetworkFrame(*const __sk_buff);
+struct NetworkFrame(*const __sk_buff, u32);
 
 impl KernelFrame for NetworkFrame {
     const LINK: Link = Link::None;
     const LINK_OCTETS: u32 = 0;
 
     #[inline(always)]
-    fn of(skb: *const __sk_buff) -> Self {
-        Self(skb)
+    fn of(skb: *const __sk_buff, zero: u32) -> Self {
+        Self(skb, zero)
     }
 
     /// The helper reads what is not linear, too.
@@ -374,6 +382,11 @@ impl Frame for NetworkFrame {
     fn is_segmented(&self) -> bool {
         // SAFETY: a context field.
         unsafe { (*self.0).gso_size != 0 }
+    }
+
+    #[inline(always)]
+    fn forget_path(&self, offset: u32) -> u32 {
+        offset.wrapping_add(self.1)
     }
 
     #[inline(always)]

@@ -148,7 +148,7 @@ pub fn attach_clsact(program: &OwnedFd, if_index: u32, direction: Direction) -> 
         }
         let mut options = options();
         options.prog_fd = program.as_raw_fd();
-        options.flags = bpf_sys::BPF_TC_F_REPLACE;
+        options.flags = bpf_sys::bpf_tc_flags_BPF_TC_F_REPLACE;
         let attached = bpf_sys::bpf_tc_attach(&raw const hook, &raw mut options);
         if attached < 0 {
             return Err(io::Error::from_raw_os_error(-attached));
