@@ -1,1 +1,5 @@
 //! The exporter.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
