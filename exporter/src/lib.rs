@@ -1,4 +1,5 @@
 //! The exporter.
 
 pub mod ledger;
+pub mod meter;
 pub mod record;
