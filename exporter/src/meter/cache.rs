@@ -64,6 +64,8 @@ const GROUP: usize = 16;
 /// Of a full cache this part is picked at a time to go next, so that a new flow pays for looking at
 /// this many rows.
 const VICTIMS_PART: usize = 16;
+/// Rows that suggest what to pick.
+const VICTIMS_SAMPLE: usize = 1024;
 /// Rows of the first allocation.
 const FIRST_ROWS: usize = 64;
 
@@ -267,26 +269,50 @@ impl FlowCache {
         }
     }
 
-    /// Loads the memory of a group's rows. The loads do not wait for each other.
+    /// Loads the memory that a group of records will need. Loads of one step do not wait for each
+    /// other.
     fn fetch(&self, group: &[HashedRecord]) {
-        let mut first = 0;
-        for record in group {
-            first ^= self.index.peek(record.hash);
-        }
-        black_box(first);
-        let mut octets = 0;
-        for record in group {
-            let mut likely = NONE;
+        let victims: &[(u64, u32)] = if self.live < self.policy.max_flows.get() {
+            &[]
+        } else {
+            &self.victims[self.victims.len().saturating_sub(group.len())..]
+        };
+        let touch =
+            |row: &Row| row.metrics.bytes ^ u64::from(row.id.src_ip.0[0]) ^ u64::from(row.state);
+        let row = |at: u32| self.rows.get(place(at));
+
+        let slots = group.iter().map(|record| self.index.peek(record.hash));
+        black_box(slots.fold(0, |a, b| a ^ b));
+        let going = victims.iter().filter_map(|&(_, at)| row(at));
+        black_box(going.map(touch).fold(0, |a, b| a ^ b));
+
+        let mut sum = 0;
+        for HashedRecord { record, hash, .. } in group {
             // The first row whose tag fits is it, nearly always.
-            self.index.find(record.hash, |row| {
-                likely = row;
+            let mut likely = NONE;
+            self.index.find(*hash, |at| {
+                likely = at;
                 true
             });
-            if let Some(row) = self.rows.get(place(likely)) {
-                octets ^= row.metrics.bytes ^ u64::from(row.id.src_ip.0[0]) ^ u64::from(row.state);
+            match (row(likely), &self.owners) {
+                (Some(row), _) => sum ^= touch(row),
+                (None, Some(owners)) => sum ^= u64::from(owners.peek(&record.id)),
+                (None, None) => {}
             }
         }
-        black_box(octets);
+        for going in victims.iter().filter_map(|&(_, at)| row(at)) {
+            sum ^= u64::from(self.index.peek(going.hash));
+            let neighbours = [going.next, going.prev];
+            sum ^= neighbours
+                .into_iter()
+                .filter_map(row)
+                .map(touch)
+                .fold(0, |a, b| a ^ b);
+            if let Some(owners) = self.owners.as_ref().filter(|_| going.is(OWNER)) {
+                sum ^= u64::from(owners.peek(&going.id));
+            }
+        }
+        black_box(sum);
     }
 
     #[inline]
@@ -494,18 +520,25 @@ impl FlowCache {
         }
     }
 
+    /// Picks about a sixteenth of the flows: all whose last packet is not newer than some time, which
+    /// a sample of them suggests. However good the sample is, what is picked is the oldest.
     fn pick_victims(&mut self) {
-        let rows = (0..).zip(&self.rows).filter(|(_, row)| row.is(LIVE));
-        let mut oldest: Vec<(u64, u32)> = Vec::with_capacity(place(self.live));
-        oldest.extend(rows.map(|(at, row)| (row.metrics.end_mono_time_ns, at)));
-        let picked = (oldest.len() / VICTIMS_PART).max(1).min(oldest.len());
-        if picked < oldest.len() {
-            oldest.select_nth_unstable(picked);
-            oldest.truncate(picked);
-            oldest.shrink_to_fit();
-        }
-        oldest.sort_unstable_by(|a, b| b.cmp(a));
-        self.victims = oldest;
+        let last = |row: &Row| row.metrics.end_mono_time_ns;
+        let step = (self.rows.len() / VICTIMS_SAMPLE).max(1);
+        let sample = self.rows.iter().step_by(step).filter(|row| row.is(LIVE));
+        let mut sample: Vec<u64> = sample.map(last).collect();
+        // A sample may miss all flows of a nearly empty cache; then all are picked.
+        let limit = if sample.is_empty() {
+            u64::MAX
+        } else {
+            let part = sample.len() / VICTIMS_PART;
+            *sample.select_nth_unstable(part).1
+        };
+        let rows = (0..).zip(&self.rows);
+        let picked = rows.filter(|(_, row)| last(row) <= limit && row.is(LIVE));
+        self.victims.clear();
+        self.victims.extend(picked.map(|(at, row)| (last(row), at)));
+        self.victims.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// Hangs a row at its deadline.

@@ -28,7 +28,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            active_timeout: Duration::from_secs(60),
+            active_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_secs(15),
             end_of_flow_linger: Duration::from_secs(1),
             max_flows: NonZeroU32::MIN.saturating_add(131_071),
