@@ -1,7 +1,9 @@
 //! The flow cache.
 
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use ebpfix_probes::abi::{FlowId, FlowMetrics, FlowRecord, HashedRecord};
 
@@ -11,7 +13,7 @@ use super::policy::{DuplicatesMode, Policy, Timeouts};
 use super::row::{DUPLICATE, LIVE, NONE, OWNER, Row, place};
 use super::wheel::Wheel;
 use crate::ledger::Count;
-use crate::record::FlowEndReason;
+use crate::record::{FlowEndReason, Record, UnixTime};
 
 /// A record of a flow that ended; the flow itself may go on in a new one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +26,32 @@ pub struct EndedFlow {
     pub reason: FlowEndReason,
     /// Whether another view of the flow counts the same packets.
     pub duplicate: bool,
+}
+
+impl EndedFlow {
+    /// The Flow Record for export: with times of day as [`Record::new`] reckons them, seen on the
+    /// interface of that name by the exporter of that address.
+    pub fn into_record(
+        self,
+        current_time: UnixTime,
+        monotonic_current_time_ns: u64,
+        interface: Arc<str>,
+        agent_ip: IpAddr,
+    ) -> Record {
+        let Self {
+            id,
+            metrics,
+            reason,
+            duplicate,
+        } = self;
+        Record {
+            interface,
+            duplicate,
+            agent_ip,
+            end_reason: reason,
+            ..Record::new(id, metrics, current_time, monotonic_current_time_ns)
+        }
+    }
 }
 
 /// A flow that is in the cache.

@@ -15,6 +15,7 @@ use crate::ledger::Count;
 use crate::record::FlowEndReason::{
     self, ActiveTimeout, EndOfFlow, ForcedEnd, IdleTimeout, LackOfResources,
 };
+use crate::record::UnixTime;
 
 /// Nanoseconds of a second.
 const S: u64 = 1_000_000_000;
@@ -716,6 +717,76 @@ fn a_view_that_lives_on_takes_over() {
     );
     assert_eq!((as_owner.id, as_owner.duplicate), (leaves, false));
     assert_eq!(as_duplicate.metrics.packets + as_owner.metrics.packets, 50);
+}
+
+#[test]
+fn a_view_that_took_over_owns_before_its_next_packet() {
+    let mut cache = cache_with(DuplicatesMode::Mark);
+    let (enters, leaves) = views();
+    // Until the wheel knows the time, rows do not hang where their deadlines are.
+    assert_eq!(expire(&mut cache, T), []);
+    merge(&mut cache, &[packet(enters, T), packet(leaves, T + S)]);
+    merge(&mut cache, &[packet(leaves, T + 14 * S)]);
+    let ended = expire(&mut cache, T + 15 * S);
+    assert_eq!(summary(&ended), [(enters, T, T, 1, IdleTimeout)]);
+    // The wheel comes by the second view where its first deadline was.
+    let ended = expire(&mut cache, T + 16 * S);
+    assert_eq!(summary(&ended), [(leaves, T + S, T + 14 * S, 2, ForcedEnd)]);
+    assert!(ended[0].duplicate);
+    let third = FlowId {
+        if_index: 4,
+        ..enters
+    };
+    merge(
+        &mut cache,
+        &[packet(third, T + 16 * S), packet(leaves, T + 16 * S)],
+    );
+    for EndedFlow { id, duplicate, .. } in flush(&mut cache) {
+        assert_eq!(duplicate, id == third, "{id:?}");
+    }
+}
+
+#[test]
+fn a_linger_longer_than_the_idle_timeout_is_cut_to_it() {
+    let end_of_flow_linger = Duration::from_secs(100);
+    let mut cache = FlowCache::new(Policy {
+        end_of_flow_linger,
+        ..policy(10)
+    });
+    let tcp = FlowId {
+        transport_protocol: TCP,
+        ..id(1)
+    };
+    merge(
+        &mut cache,
+        &[record(
+            tcp,
+            FlowMetrics {
+                flags: FIN,
+                ..counted(1, T, T)
+            },
+        )],
+    );
+    let ended = expire(&mut cache, T + 15 * S);
+    assert_eq!(summary(&ended), [(tcp, T, T, 1, EndOfFlow)]);
+}
+
+#[test]
+fn an_ended_flow_becomes_a_record() {
+    let flow = EndedFlow {
+        id: id(1),
+        metrics: counted(3, T, T + S),
+        reason: EndOfFlow,
+        duplicate: true,
+    };
+    let agent = [203, 0, 113, 9].into();
+    let now = UnixTime::from_nanos(1_700_000_000_000_000_000);
+    let record = flow.into_record(now, T + 2 * S, "eth0".into(), agent);
+    assert_eq!((record.id, record.metrics), (flow.id, flow.metrics));
+    assert_eq!(record.time_flow_start, now.saturating_sub_ns(2 * S));
+    assert_eq!(record.time_flow_end, now.saturating_sub_ns(S));
+    assert_eq!((&*record.interface, record.agent_ip), ("eth0", agent));
+    assert_eq!((record.end_reason, record.duplicate), (EndOfFlow, true));
 }
 
 #[test]
