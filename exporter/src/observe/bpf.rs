@@ -255,6 +255,35 @@ impl GracePeriod {
     }
 }
 
+/// MTU of the path that a connected datagram socket takes, as far as the kernel knows it.
+pub fn path_mtu(socket: &impl AsRawFd, ipv6: bool) -> Option<u16> {
+    let (level, name) = if ipv6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_MTU)
+    };
+    let mut mtu: libc::c_int = 0;
+    let mut octets = libc::socklen_t::try_from(mem::size_of_val(&mtu)).unwrap_or(0);
+    // SAFETY: room for the answer, and its size.
+    let failed = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut mtu).cast(), &raw mut octets)
+    };
+    // Loopback's is beyond what 16 bits hold.
+    (failed == 0 && mtu > 0).then(|| u16::try_from(mtu).unwrap_or(u16::MAX))
+}
+
+/// The boot clock in nanoseconds: what the programs stamp packets with.
+pub fn boot_clock_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: room for the answer. The call cannot fail for a clock that exists since Linux 2.6.39.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time);
+    }
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
+
 /// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.
 pub fn silence_libbpf() {
     // SAFETY: no function means no output.
