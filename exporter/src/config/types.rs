@@ -68,6 +68,14 @@ impl FromStr for InterfacePattern {
     }
 }
 
+impl InterfacePattern {
+    /// The interface that it names outright, if it is neither a glob nor an exclusion.
+    pub fn name(&self) -> Option<&str> {
+        let name = self.glob.as_str();
+        (!self.excludes && !name.contains(['*', '?', '['])).then_some(name)
+    }
+}
+
 impl fmt::Display for InterfacePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.excludes { "!" } else { "" };

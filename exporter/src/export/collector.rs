@@ -102,6 +102,8 @@ pub struct CollectorStatus {
 /// A collector's queue.
 #[derive(Clone)]
 pub struct CollectorHandle {
+    /// What it was made from, with the domain in force.
+    made_from: Arc<(config::Collector, u32)>,
     queue: mpsc::UnboundedSender<Arc<Batch>>,
     queued: Arc<AtomicUsize>,
     status: Arc<Mutex<CollectorStatus>>,
@@ -182,6 +184,11 @@ impl CollectorHandle {
         queued == 0 || queued + records <= QUEUE_RECORDS
     }
 
+    /// Whether this is just what the configuration asks for.
+    pub fn is_for(&self, config: &config::Collector, domain: u32) -> bool {
+        self.made_from.0 == *config && self.made_from.1 == domain
+    }
+
     /// What it was sent.
     pub fn status(&self) -> CollectorStatus {
         lock(&self.status).clone()
@@ -210,7 +217,12 @@ impl Collector {
             },
             ..CollectorStatus::default()
         }));
-        let handle = CollectorHandle { queue: sender, queued: queued.clone(), status: status.clone() };
+        let handle = CollectorHandle {
+            made_from: Arc::new((config.clone(), domain)),
+            queue: sender,
+            queued: queued.clone(),
+            status: status.clone(),
+        };
         let collector = Self {
             domain: config.domain_id.unwrap_or(domain),
             layouts: Layouts::new(protocol)?,

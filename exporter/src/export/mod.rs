@@ -10,7 +10,7 @@ pub mod layouts;
 mod pacing;
 
 pub use batch::Batch;
-pub use collector::{CollectorHandle, CollectorStatus, Shared};
+pub use collector::{Collector, CollectorHandle, CollectorStatus, Shared, address_facing};
 pub use layouts::{InterfaceRecord, Layouts};
 
 use crate::ledger::{Ledger, LossReason};
