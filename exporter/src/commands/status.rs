@@ -20,7 +20,11 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?
         .block_on(control::ask(&daemon.control_socket(), Question::Status))
         .map_err(Failure::Failed)?;
-    let text = if args.json { format!("{status}\n") } else { table(&status) };
+    let text = if args.json {
+        format!("{status}\n")
+    } else {
+        table(&status)
+    };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Failed(format!("cannot write to stdout: {error}")))
@@ -57,7 +61,11 @@ fn table(status: &Value) -> String {
         status["kernel"]["log_records"],
         status["kernel"]["octets"].as_u64().unwrap_or(0) / 1024
     );
-    let _ = writeln!(text, "\n{:<16}{:>8}  {:<8}{:<8}", "interface", "index", "ingress", "egress");
+    let _ = writeln!(
+        text,
+        "\n{:<16}{:>8}  {:<8}{:<8}",
+        "interface", "index", "ingress", "egress"
+    );
     for interface in status["interfaces"].as_array().into_iter().flatten() {
         let _ = writeln!(
             text,

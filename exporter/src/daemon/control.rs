@@ -81,7 +81,10 @@ impl Control {
         }
         let listener = UnixListener::bind(path)
             .map_err(|e| format!("daemon.run-dir: cannot listen at {}: {e}", path.display()))?;
-        let control = Self { listener, path: path.to_owned() };
+        let control = Self {
+            listener,
+            path: path.to_owned(),
+        };
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))
             .map_err(|e| format!("cannot protect {}: {e}", path.display()))?;
         Ok(control)
@@ -133,17 +136,22 @@ pub async fn write_reply(mut stream: UnixStream, reply: &Reply) {
 /// # Errors
 /// In words, what to do included.
 pub async fn ask(path: &Path, question: Question) -> Result<Value, String> {
-    let mut stream = UnixStream::connect(path).await.map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
-            "no ebpfix is running: nothing answers at {} (daemon.run-dir says where)",
-            path.display()
-        ),
-        io::ErrorKind::PermissionDenied => {
-            format!("{}: permission denied: only root may ask", path.display())
-        }
-        _ => format!("{}: {e}", path.display()),
-    })?;
-    let request = Request { version: VERSION, command: question };
+    let mut stream = UnixStream::connect(path)
+        .await
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
+                "no ebpfix is running: nothing answers at {} (daemon.run-dir says where)",
+                path.display()
+            ),
+            io::ErrorKind::PermissionDenied => {
+                format!("{}: permission denied: only root may ask", path.display())
+            }
+            _ => format!("{}: {e}", path.display()),
+        })?;
+    let request = Request {
+        version: VERSION,
+        command: question,
+    };
     let mut line = serde_json::to_vec(&request).map_err(|e| e.to_string())?;
     line.push(b'\n');
     let exchange = async {
@@ -159,6 +167,9 @@ pub async fn ask(path: &Path, question: Question) -> Result<Value, String> {
     match serde_json::from_slice(&answer) {
         Ok(Reply::Ok(value)) => Ok(value),
         Ok(Reply::Error(error)) => Err(error),
-        Err(error) => Err(format!("the answer at {} makes no sense: {error}", path.display())),
+        Err(error) => Err(format!(
+            "the answer at {} makes no sense: {error}",
+            path.display()
+        )),
     }
 }

@@ -19,7 +19,12 @@ pub struct Watched {
 impl Watched {
     /// Nothing is known or observed yet.
     pub fn new(wanted: Interfaces, probes: Probes, meter: Sender<Command>) -> Self {
-        Self { wanted, probes, known: BTreeMap::new(), meter }
+        Self {
+            wanted,
+            probes,
+            known: BTreeMap::new(),
+            meter,
+        }
     }
 
     /// Attaches to what there is now.
@@ -56,10 +61,15 @@ impl Watched {
             .collect();
         let observed = self.status();
         if let (true, Some(name)) = (observed.is_empty(), missing.first()) {
-            return Err(Error::NoInterface { interface: name.clone() });
+            return Err(Error::NoInterface {
+                interface: name.clone(),
+            });
         }
         for name in missing {
-            tracing::warn!(interface = name, "no such interface yet; it is taken when it appears");
+            tracing::warn!(
+                interface = name,
+                "no such interface yet; it is taken when it appears"
+            );
         }
         if observed.is_empty() {
             tracing::warn!("no interface matches observation.interfaces yet");
@@ -131,10 +141,17 @@ impl Watched {
         self.status()
             .into_iter()
             .map(|InterfaceStatus { index, name, .. }| {
-                let alias = self.known.get(&index).map_or("", |interface| &interface.alias);
+                let alias = self
+                    .known
+                    .get(&index)
+                    .map_or("", |interface| &interface.alias);
                 InterfaceRecord {
                     index,
-                    description: if alias.is_empty() { name.clone() } else { alias.to_owned() },
+                    description: if alias.is_empty() {
+                        name.clone()
+                    } else {
+                        alias.to_owned()
+                    },
                     name,
                 }
             })
@@ -151,7 +168,10 @@ impl Watched {
         if before.as_ref() == Some(&interface) {
             return false;
         }
-        if before.as_ref().is_none_or(|before| before.name != interface.name) {
+        if before
+            .as_ref()
+            .is_none_or(|before| before.name != interface.name)
+        {
             self.tell(&interface);
         }
         self.place(&interface);
@@ -177,7 +197,11 @@ impl Watched {
         match (self.wanted.takes(&interface.name), observed) {
             (true, false) => match self.probes.attach(interface) {
                 Ok(()) => {
-                    tracing::info!(interface = interface.name, index = interface.index, "observing");
+                    tracing::info!(
+                        interface = interface.name,
+                        index = interface.index,
+                        "observing"
+                    );
                 }
                 Err(Error::LinkType { .. } | Error::NoInterface { .. }) => {}
                 Err(error) => tracing::error!(%error, "cannot observe the interface"),

@@ -82,7 +82,17 @@ pub struct Metering {
 impl Metering {
     /// Starts the thread.
     pub fn spawn(self, commands: Receiver<Command>) -> io::Result<JoinHandle<()>> {
-        let Self { drain, turn, drain_interval, cache, ledger, export, agent, gauges, names } = self;
+        let Self {
+            drain,
+            turn,
+            drain_interval,
+            cache,
+            ledger,
+            export,
+            agent,
+            gauges,
+            names,
+        } = self;
         let turns = Turns::spawn(turn)?;
         let thread = Thread {
             drain,
@@ -98,7 +108,9 @@ impl Metering {
             records: Vec::with_capacity(READ_AT_ONCE),
             ended: Vec::new(),
         };
-        thread::Builder::new().name("meter".to_owned()).spawn(move || thread.run())
+        thread::Builder::new()
+            .name("meter".to_owned())
+            .spawn(move || thread.run())
     }
 }
 
@@ -130,17 +142,27 @@ impl Thread {
                 next_turn = now + self.drain_interval;
             }
             if now >= next_expiry {
-                let moved = self.cache.expire(boot_clock_ns(), EXPIRE_AT_ONCE, &mut self.ended);
+                let moved = self
+                    .cache
+                    .expire(boot_clock_ns(), EXPIRE_AT_ONCE, &mut self.ended);
                 self.note(moved);
                 if self.ended.len() < EXPIRE_AT_ONCE {
                     next_expiry = now + EXPIRE_EVERY;
                 }
             }
             self.send();
-            self.gauges.flows.store(self.cache.len() as u64, Ordering::Relaxed);
-            self.gauges.cache_octets.store(self.cache.memory() as u64, Ordering::Relaxed);
+            self.gauges
+                .flows
+                .store(self.cache.len() as u64, Ordering::Relaxed);
+            self.gauges
+                .cache_octets
+                .store(self.cache.memory() as u64, Ordering::Relaxed);
             // A log that fills quickly is read again at once.
-            let pause = if read >= READ_AT_ONCE / 4 { Duration::ZERO } else { POLL };
+            let pause = if read >= READ_AT_ONCE / 4 {
+                Duration::ZERO
+            } else {
+                POLL
+            };
             match self.commands.recv_timeout(pause) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(command) => self.obey(command),
@@ -171,13 +193,25 @@ impl Thread {
     fn check(&self, settlement: &Settlement) {
         if settlement.unaccounted != Tally::default() {
             let Tally { packets, octets } = settlement.unaccounted;
-            tracing::error!(packets, octets, "the kernel observed packets that are in no record");
-            self.gauges.unaccounted_packets.fetch_add(packets, Ordering::Relaxed);
-            self.gauges.unaccounted_octets.fetch_add(octets, Ordering::Relaxed);
+            tracing::error!(
+                packets,
+                octets,
+                "the kernel observed packets that are in no record"
+            );
+            self.gauges
+                .unaccounted_packets
+                .fetch_add(packets, Ordering::Relaxed);
+            self.gauges
+                .unaccounted_octets
+                .fetch_add(octets, Ordering::Relaxed);
         }
         if settlement.surplus != Tally::default() {
             let Tally { packets, octets } = settlement.surplus;
-            tracing::error!(packets, octets, "records hold packets that the kernel never observed");
+            tracing::error!(
+                packets,
+                octets,
+                "records hold packets that the kernel never observed"
+            );
         }
     }
 
@@ -185,14 +219,17 @@ impl Thread {
         if self.records.is_empty() {
             return;
         }
-        let moved = self.cache.merge(&self.records, boot_clock_ns(), &mut self.ended);
+        let moved = self
+            .cache
+            .merge(&self.records, boot_clock_ns(), &mut self.ended);
         self.note(moved);
     }
 
     /// Writes down what moved.
     fn note(&self, moved: Movement) {
         self.ledger.observe(moved.taken);
-        self.ledger.lose_from_cache(LossReason::Duplicate, moved.dropped);
+        self.ledger
+            .lose_from_cache(LossReason::Duplicate, moved.dropped);
         self.ledger.queue(moved.ended);
     }
 
@@ -206,7 +243,9 @@ impl Thread {
         for flows in self.ended.chunks(BATCH) {
             let records = flows
                 .iter()
-                .map(|flow| flow.into_record(now, mono, self.names.get(flow.id.if_index), self.agent))
+                .map(|flow| {
+                    flow.into_record(now, mono, self.names.get(flow.id.if_index), self.agent)
+                })
                 .collect();
             self.export.send(records);
         }
@@ -283,14 +322,20 @@ impl Turns {
     fn spawn(mut turn: Turn) -> io::Result<Self> {
         let (requests, requested) = channel::<()>();
         let (done, results) = channel();
-        thread::Builder::new().name("turn".to_owned()).spawn(move || {
-            while requested.recv().is_ok() {
-                if done.send(turn.turn()).is_err() {
-                    return;
+        thread::Builder::new()
+            .name("turn".to_owned())
+            .spawn(move || {
+                while requested.recv().is_ok() {
+                    if done.send(turn.turn()).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
-        Ok(Self { requests, results, pending: false })
+            })?;
+        Ok(Self {
+            requests,
+            results,
+            pending: false,
+        })
     }
 
     /// Asks for a turn, unless one is under way; returns whether it was asked for.
@@ -337,13 +382,18 @@ pub fn kernel_reading(tables: &Tables, gauges: &Gauges) -> KernelReading {
         gauges.unaccounted_packets.load(Ordering::Relaxed),
         gauges.unaccounted_octets.load(Ordering::Relaxed),
     );
-    let KernelCounters { observed, dropped, .. } = tables.counters();
+    let KernelCounters {
+        observed, dropped, ..
+    } = tables.counters();
     let mut lost = Losses::default();
     lost.add(LossReason::Unaccounted, unaccounted);
     for reason in DropReason::ALL {
         lost.add(loss_reason(reason), count(dropped[reason as usize]));
     }
-    KernelReading { observed: count(observed), lost }
+    KernelReading {
+        observed: count(observed),
+        lost,
+    }
 }
 
 fn loss_reason(reason: DropReason) -> LossReason {

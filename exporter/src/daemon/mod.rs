@@ -11,7 +11,7 @@ pub mod status;
 use crate::config::{self, Config};
 use crate::export::{Collector, CollectorHandle, Export, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
-use crate::meter::{DuplicatesMode, FlowCache, Policy};
+use crate::meter::{FlowCache, Policy};
 use crate::observe::{
     AttachMode, Error, FetcherOptions, FlowFetcher, InterfaceNames, Links, Parts,
 };
@@ -67,11 +67,20 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
 
     // kernel programs and tables
     let fetcher = FlowFetcher::new(fetcher_options(&config))?;
-    let Parts { probes, tables, drain, turn } = fetcher.into_parts();
+    let Parts {
+        probes,
+        tables,
+        drain,
+        turn,
+    } = fetcher.into_parts();
     // -> meter
     let ledger = Arc::new(Ledger::new());
     let gauges = Arc::new(Gauges::default());
-    let sources = Sources { ledger: ledger.clone(), tables, gauges: gauges.clone() };
+    let sources = Sources {
+        ledger: ledger.clone(),
+        tables,
+        gauges: gauges.clone(),
+    };
     // -> collectors
     let (shared, told) = watch::channel(Arc::new(Shared {
         sampling: config.observation.sampling.get(),
@@ -183,7 +192,9 @@ impl Daemon {
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         self.share();
         // The queues end when the last handle is gone.
-        let Collectors { running, mut tasks, .. } = self.collectors;
+        let Collectors {
+            running, mut tasks, ..
+        } = self.collectors;
         drop(running);
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
@@ -195,11 +206,11 @@ impl Daemon {
 
     /// Reads the configuration again. What is wrong with it is said, and the old one stays.
     fn reload(&mut self) {
-        let Some(file) = &self.file else {
+        let Some(file) = self.file.clone() else {
             tracing::warn!("SIGHUP: there is no configuration file to read again");
             return;
         };
-        let loaded = match Config::load(file) {
+        let loaded = match Config::load(&file) {
             Ok(loaded) => loaded,
             Err(errors) => {
                 for line in errors.to_string().lines() {
@@ -226,8 +237,12 @@ impl Daemon {
             }
         }
         let _ = self.meter.send(Command::Policy(policy(&new)));
-        let _ = self.meter.send(Command::DrainInterval(new.observation.drain_interval));
-        self.sources.tables.set_sampling(new.observation.sampling.get());
+        let _ = self
+            .meter
+            .send(Command::DrainInterval(new.observation.drain_interval));
+        self.sources
+            .tables
+            .set_sampling(new.observation.sampling.get());
         self.watched.set_wanted(new.observation.interfaces.clone());
         self.config = new;
         self.share();
@@ -257,8 +272,16 @@ impl Daemon {
         let before = self.shared.borrow().clone();
         let now_ms = UnixTime::from(SystemTime::now()).millis();
         let changed = ignored != before.ignored;
-        let first = if changed && before.ignored_first_ms == 0 { now_ms } else { before.ignored_first_ms };
-        let last = if changed { now_ms } else { before.ignored_last_ms };
+        let first = if changed && before.ignored_first_ms == 0 {
+            now_ms
+        } else {
+            before.ignored_first_ms
+        };
+        let last = if changed {
+            now_ms
+        } else {
+            before.ignored_last_ms
+        };
         self.shared.send_replace(Arc::new(Shared {
             interfaces: self.watched.records(),
             sampling: self.config.observation.sampling.get(),
@@ -285,7 +308,10 @@ impl Collectors {
         let mut running = Vec::new();
         let mut new = Vec::new();
         for collector in &config.collectors {
-            let same = self.running.iter().find(|handle| handle.is_for(collector, domain));
+            let same = self
+                .running
+                .iter()
+                .find(|handle| handle.is_for(collector, domain));
             if let Some(handle) = same {
                 running.push(handle.clone());
                 continue;
@@ -346,11 +372,7 @@ fn policy(config: &Config) -> Policy {
         active_timeout: metering.active_timeout,
         idle_timeout: metering.idle_timeout,
         max_flows: metering.max_flows,
-        duplicates: match metering.duplicates {
-            config::Duplicates::Mark => DuplicatesMode::Mark,
-            config::Duplicates::Drop => DuplicatesMode::Drop,
-            config::Duplicates::Keep => DuplicatesMode::Keep,
-        },
+        duplicates: metering.duplicates,
         ..Policy::default()
     }
 }
@@ -375,12 +397,19 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("observation.directions", o.directions != n.directions),
         ("observation.attach", o.attach != n.attach),
         ("observation.non-ip", o.non_ip != n.non_ip),
-        ("observation.agent-address", o.agent_address != n.agent_address),
+        (
+            "observation.agent-address",
+            o.agent_address != n.agent_address,
+        ),
         ("observation.cache-slots", o.cache_slots != n.cache_slots),
         ("observation.log-records", o.log_records != n.log_records),
         ("daemon", old.daemon != new.daemon),
         ("metrics", old.metrics != new.metrics),
         ("log", old.log != new.log),
     ];
-    changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    changed
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key)
+        .collect()
 }

@@ -2,8 +2,8 @@
 
 use crate::ledger::{Count, Ledger, LossReason};
 use crate::record::Record;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Flow Records that left the meter together.
 ///
@@ -56,7 +56,10 @@ impl Batch {
     }
 
     fn set_otherwise(&self, reason: LossReason) {
-        *self.otherwise.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        *self
+            .otherwise
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }
 
@@ -72,7 +75,10 @@ impl Drop for Batch {
                 lost += count;
             }
         }
-        let reason = *self.otherwise.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let reason = *self
+            .otherwise
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         self.ledger.export(exported);
         self.ledger.lose_from_queue(reason, lost);
     }
@@ -112,10 +118,7 @@ mod tests {
         drop(other);
         let snapshot = ledger.snapshot(&KernelReading::default());
         assert_eq!(snapshot.exported, Count::new(5, 500));
-        assert_eq!(
-            snapshot.lost.of(LossReason::NotSent),
-            Count::new(2, 200)
-        );
+        assert_eq!(snapshot.lost.of(LossReason::NotSent), Count::new(2, 200));
         assert!(snapshot.held().is_zero());
     }
 }

@@ -205,7 +205,7 @@ impl Collector {
         system_init: UnixTime,
         shared: watch::Receiver<Arc<Shared>>,
     ) -> Result<(CollectorHandle, Self), ipfix::LayoutError> {
-        let protocol = protocol(config.protocol);
+        let protocol = config.protocol;
         let (sender, queue) = mpsc::unbounded_channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let status = Arc::new(Mutex::new(CollectorStatus {
@@ -301,7 +301,7 @@ impl Collector {
             "exporting"
         );
         let options = |domain, first_sequence| SessionOptions {
-            protocol: protocol(self.config.protocol),
+            protocol: self.config.protocol,
             observation_domain: domain,
             max_message,
             system_init_ms: self.system_init_ms,
@@ -321,8 +321,7 @@ impl Collector {
         }
         // NetFlow v9 counts packets, not records, so that options in the same domain disturb no
         // collector's sequence check; and it knows no domain for the process.
-        let apart = self.domain != PROCESS_DOMAIN
-            && self.config.protocol == config::Protocol::Ipfix;
+        let apart = self.domain != PROCESS_DOMAIN && self.config.protocol == Protocol::Ipfix;
         let mut process = apart.then(|| Session::new(options(PROCESS_DOMAIN, self.sequences.1)));
         let session = process.as_mut().unwrap_or(&mut data);
         register(session, &self.layouts.interfaces);
@@ -332,10 +331,13 @@ impl Collector {
         if let Some(layout) = &self.layouts.exporting {
             register(session, layout);
         }
-        let per_second = self.config.rate_limit.map_or(DATAGRAMS_PER_SECOND, |records| {
-            let per_message = f64::from(max_message) / RECORD_OCTETS;
-            (f64::from(records.get()) / per_message).max(1.0)
-        });
+        let per_second = self
+            .config
+            .rate_limit
+            .map_or(DATAGRAMS_PER_SECOND, |records| {
+                let per_message = f64::from(max_message) / RECORD_OCTETS;
+                (f64::from(records.get()) / per_message).max(1.0)
+            });
         Ok(Transport {
             socket,
             data,
@@ -365,7 +367,10 @@ impl Collector {
             return Ok(socket);
         }
         bound.map_err(|e| {
-            io::Error::new(e.kind(), format!("cannot send from {address} port {wanted}: {e}"))
+            io::Error::new(
+                e.kind(),
+                format!("cannot send from {address} port {wanted}: {e}"),
+            )
         })?;
         Ok(socket)
     }
@@ -380,7 +385,9 @@ impl Collector {
             SocketAddr::V6(_) => IPV6_UDP_OCTETS,
         };
         match crate::observe::path_mtu(socket, peer.is_ipv6()) {
-            Some(mtu) => mtu.saturating_sub(headers).clamp(SAFE_MESSAGE_OCTETS, MESSAGE_OCTETS),
+            Some(mtu) => mtu
+                .saturating_sub(headers)
+                .clamp(SAFE_MESSAGE_OCTETS, MESSAGE_OCTETS),
             None => SAFE_MESSAGE_OCTETS,
         }
     }
@@ -436,7 +443,10 @@ impl Collector {
         let mut by_layout: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (position, record) in batch.records().iter().enumerate() {
             let layout = self.layouts.of(record);
-            by_layout.entry(layout.template_id()).or_default().push(position);
+            by_layout
+                .entry(layout.template_id())
+                .or_default()
+                .push(position);
         }
         let order: Vec<usize> = by_layout.into_values().flatten().collect();
         let mut next = 0;
@@ -467,7 +477,10 @@ impl Collector {
                 break;
             };
             let written = |range: Range<usize>| {
-                range.filter(|n| !unwritten.contains(n)).map(|n| order[n]).collect::<Vec<_>>()
+                range
+                    .filter(|n| !unwritten.contains(n))
+                    .map(|n| order[n])
+                    .collect::<Vec<_>>()
             };
             let positions = written(from..next);
             let records: Vec<_> = positions.iter().map(|&n| &batch.records()[n]).collect();
@@ -497,7 +510,11 @@ impl Collector {
         for process in [false, true] {
             let now_ms = now_ms();
             transport.buffer.clear();
-            let session = if process { transport.process.as_mut() } else { Some(&mut transport.data) };
+            let session = if process {
+                transport.process.as_mut()
+            } else {
+                Some(&mut transport.data)
+            };
             let Some(session) = session.filter(|session| session.templates_due(now_ms)) else {
                 continue;
             };
@@ -518,7 +535,9 @@ impl Collector {
         if shared.sampling > 1 {
             register(&mut transport.data, &self.layouts.sampling);
             let outcome = self
-                .send_all(transport, false, &[shared.sampling], |layouts| Some(&layouts.sampling))
+                .send_all(transport, false, &[shared.sampling], |layouts| {
+                    Some(&layouts.sampling)
+                })
                 .await;
             if let Outcome::Failed(_) = outcome {
                 return outcome;
@@ -526,7 +545,9 @@ impl Collector {
         }
         let process = transport.process.is_some();
         let outcome = self
-            .send_all(transport, process, &shared.interfaces, |layouts| Some(&layouts.interfaces))
+            .send_all(transport, process, &shared.interfaces, |layouts| {
+                Some(&layouts.interfaces)
+            })
             .await;
         if let Outcome::Failed(_) = outcome {
             return outcome;
@@ -539,7 +560,9 @@ impl Collector {
             last_ms: shared.ignored_last_ms,
         };
         let outcome = self
-            .send_all(transport, process, &[ignored], |layouts| layouts.metering.as_ref())
+            .send_all(transport, process, &[ignored], |layouts| {
+                layouts.metering.as_ref()
+            })
             .await;
         if let Outcome::Failed(_) = outcome {
             return outcome;
@@ -556,7 +579,10 @@ impl Collector {
                 not_sent_octets: status.lost.octets,
             }
         };
-        self.send_all(transport, process, &[statistics], |layouts| layouts.exporting.as_ref()).await
+        self.send_all(transport, process, &[statistics], |layouts| {
+            layouts.exporting.as_ref()
+        })
+        .await
     }
 
     /// Sends options records, in as many messages as it takes.
@@ -599,7 +625,12 @@ impl Collector {
     }
 
     /// Sends the message at the end of the buffer and commits it to its session.
-    async fn send(&mut self, transport: &mut Transport, message: Message, process: bool) -> Outcome {
+    async fn send(
+        &mut self,
+        transport: &mut Transport,
+        message: Message,
+        process: bool,
+    ) -> Outcome {
         while let Err(wait) = transport.pacing.take(Instant::now()) {
             // The timer's grain is a millisecond.
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
@@ -674,11 +705,16 @@ async fn resolve(config: &config::Collector) -> io::Result<SocketAddr> {
         Host::Address(address) => Ok(SocketAddr::new(*address, port)),
         Host::Name(name) => {
             let wanted = |address: &SocketAddr| {
-                config.source_address.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
+                config
+                    .source_address
+                    .is_none_or(|source| source.is_ipv4() == address.is_ipv4())
             };
             let mut found = tokio::net::lookup_host((name.as_str(), port)).await?;
             found.find(wanted).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::NotFound, "the name has no address that fits source-address")
+                io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "the name has no address that fits source-address",
+                )
             })
         }
     }
@@ -700,7 +736,13 @@ pub async fn address_facing(config: &config::Collector) -> io::Result<IpAddr> {
 fn is_about_an_earlier_datagram(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EPROTO | libc::EHOSTDOWN)
+        Some(
+            libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EPROTO
+                | libc::EHOSTDOWN
+        )
     )
 }
 
@@ -708,13 +750,6 @@ fn register<R: 'static>(session: &mut Session, layout: &Layout<R>) {
     if let Err(error) = session.register(layout) {
         // Two layouts with one id: a defect of `layouts`, which its tests would show.
         tracing::error!(template = layout.template_id(), %error, "cannot register a template");
-    }
-}
-
-fn protocol(protocol: config::Protocol) -> Protocol {
-    match protocol {
-        config::Protocol::Ipfix => Protocol::Ipfix,
-        config::Protocol::NetflowV9 => Protocol::NetflowV9,
     }
 }
 

@@ -54,7 +54,11 @@ impl RecordKind {
     ];
 
     const fn new(family: Family, egress: bool, icmp: bool) -> Self {
-        Self { family, egress, icmp }
+        Self {
+            family,
+            egress,
+            icmp,
+        }
     }
 
     /// Position in [`Self::ALL`] of a record's kind.
@@ -182,9 +186,17 @@ fn record_layout(
     if kind.family != Family::Layer2 {
         layout = layout
             .unsigned(e::SOURCE_TRANSPORT_PORT, 2, |r, _| r.id.src_port.into())
-            .unsigned(e::DESTINATION_TRANSPORT_PORT, 2, |r, _| r.id.dst_port.into())
-            .unsigned(e::PROTOCOL_IDENTIFIER, 1, |r, _| r.id.transport_protocol.into())
-            .unsigned(e::IP_VERSION, 1, |r, _| if r.id.src_ip.is_ipv4() { 4 } else { 6 })
+            .unsigned(e::DESTINATION_TRANSPORT_PORT, 2, |r, _| {
+                r.id.dst_port.into()
+            })
+            .unsigned(e::PROTOCOL_IDENTIFIER, 1, |r, _| {
+                r.id.transport_protocol.into()
+            })
+            .unsigned(
+                e::IP_VERSION,
+                1,
+                |r, _| if r.id.src_ip.is_ipv4() { 4 } else { 6 },
+            )
             .unsigned(e::IP_CLASS_OF_SERVICE, 1, |r, _| r.metrics.tos.into())
             // One octet: some collectors read no flags at all from two (RFC 7125 allows both).
             .unsigned(e::TCP_CONTROL_BITS, 1, |r, _| r.metrics.flags.into())
@@ -214,7 +226,9 @@ fn record_layout(
     layout
         .unsigned(e::VLAN_ID, 2, |r, _| r.id.vlan_id.into())
         .unsigned(e::DOT1Q_VLAN_ID, 2, |r, _| r.id.vlan_id.into())
-        .unsigned(e::DOT1Q_CUSTOMER_VLAN_ID, 2, |r, _| r.id.customer_vlan_id.into())
+        .unsigned(e::DOT1Q_CUSTOMER_VLAN_ID, 2, |r, _| {
+            r.id.customer_vlan_id.into()
+        })
         .unsigned(e::ETHERNET_TYPE, 2, |r, _| r.id.eth_protocol.into())
         .unsigned(e::FLOW_DIRECTION, 1, |r, _| match r.id.direction {
             DIRECTION_INGRESS => 0,
@@ -228,7 +242,9 @@ fn record_layout(
 fn times(protocol: Protocol, layout: LayoutBuilder<Record>) -> LayoutBuilder<Record> {
     match protocol {
         Protocol::Ipfix => layout
-            .unsigned(e::FLOW_START_MILLISECONDS, 8, |r, _| r.time_flow_start.millis())
+            .unsigned(e::FLOW_START_MILLISECONDS, 8, |r, _| {
+                r.time_flow_start.millis()
+            })
             .unsigned(e::FLOW_END_MILLISECONDS, 8, |r, _| r.time_flow_end.millis()),
         Protocol::NetflowV9 => layout
             .uptime(e::FLOW_START_SYS_UP_TIME, |r| r.time_flow_start.millis())
@@ -238,19 +254,27 @@ fn times(protocol: Protocol, layout: LayoutBuilder<Record>) -> LayoutBuilder<Rec
 
 fn interface_layout(protocol: Protocol) -> Result<Layout<InterfaceRecord>, LayoutError> {
     Layout::options_builder(protocol, INTERFACE_TEMPLATE)
-        .unsigned(scope(protocol, e::INGRESS_INTERFACE, ipfix::v9_scope::INTERFACE), 4, |r: &InterfaceRecord, _| {
-            r.index.into()
-        })
+        .unsigned(
+            scope(protocol, e::INGRESS_INTERFACE, ipfix::v9_scope::INTERFACE),
+            4,
+            |r: &InterfaceRecord, _| r.index.into(),
+        )
         .end_of_scope()
         .text(e::INTERFACE_NAME, NAME_OCTETS, |r| &r.name)
-        .text(e::INTERFACE_DESCRIPTION, DESCRIPTION_OCTETS, |r| &r.description)
+        .text(e::INTERFACE_DESCRIPTION, DESCRIPTION_OCTETS, |r| {
+            &r.description
+        })
         .build()
 }
 
 /// The sampling interval alone (34): of all ways to tell it the one that every collector takes.
 fn sampling_layout(protocol: Protocol) -> Result<Layout<u32>, LayoutError> {
     Layout::options_builder(protocol, SAMPLING_TEMPLATE)
-        .unsigned(scope(protocol, e::OBSERVATION_DOMAIN_ID, ipfix::v9_scope::SYSTEM), 4, |_: &u32, _| 0)
+        .unsigned(
+            scope(protocol, e::OBSERVATION_DOMAIN_ID, ipfix::v9_scope::SYSTEM),
+            4,
+            |_: &u32, _| 0,
+        )
         .end_of_scope()
         .unsigned(e::SAMPLING_INTERVAL, 4, |&interval, _| interval.into())
         .build()
@@ -258,7 +282,9 @@ fn sampling_layout(protocol: Protocol) -> Result<Layout<u32>, LayoutError> {
 
 fn metering_layout() -> Result<Layout<MeteringReliability>, LayoutError> {
     Layout::options_builder(Protocol::Ipfix, METERING_TEMPLATE)
-        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &MeteringReliability, _| r.domain.into())
+        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &MeteringReliability, _| {
+            r.domain.into()
+        })
         .end_of_scope()
         .unsigned(e::IGNORED_PACKET_TOTAL_COUNT, 8, |r, _| r.ignored_packets)
         .unsigned(e::IGNORED_OCTET_TOTAL_COUNT, 8, |r, _| r.ignored_octets)
@@ -269,7 +295,9 @@ fn metering_layout() -> Result<Layout<MeteringReliability>, LayoutError> {
 
 fn exporting_layout() -> Result<Layout<ExportingStatistics>, LayoutError> {
     Layout::options_builder(Protocol::Ipfix, EXPORTING_TEMPLATE)
-        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &ExportingStatistics, _| r.domain.into())
+        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &ExportingStatistics, _| {
+            r.domain.into()
+        })
         .end_of_scope()
         .unsigned(e::EXPORTED_MESSAGE_TOTAL_COUNT, 8, |r, _| r.messages)
         .unsigned(e::EXPORTED_OCTET_TOTAL_COUNT, 8, |r, _| r.octets)

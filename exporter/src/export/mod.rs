@@ -53,7 +53,10 @@ impl Export {
     pub fn wait_for_room(&self, records: usize, deadline: Instant) {
         const LOOK_AGAIN: Duration = Duration::from_millis(2);
         while Instant::now() < deadline
-            && !self.collectors.iter().all(|collector| collector.has_room(records))
+            && !self
+                .collectors
+                .iter()
+                .all(|collector| collector.has_room(records))
         {
             std::thread::sleep(LOOK_AGAIN);
         }

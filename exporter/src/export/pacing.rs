@@ -14,7 +14,12 @@ pub struct Pacing {
 impl Pacing {
     /// `per_second` datagrams, `burst` of them at once after a rest.
     pub fn new(per_second: f64, burst: f64, now: Instant) -> Self {
-        Self { per_second, burst, tokens: burst, filled: now }
+        Self {
+            per_second,
+            burst,
+            tokens: burst,
+            filled: now,
+        }
     }
 
     /// Takes a token, or says how long to wait for one.
@@ -26,7 +31,9 @@ impl Pacing {
             self.tokens -= 1.0;
             return Ok(());
         }
-        Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+        Err(Duration::from_secs_f64(
+            (1.0 - self.tokens) / self.per_second,
+        ))
     }
 }
 
