@@ -38,6 +38,8 @@ pub struct DecoderLimits {
     pub templates_per_domain: usize,
     /// Fields of one template; templates with more are refused.
     pub fields_per_template: usize,
+    /// Fields of all templates of one session: a greedy one forgets its own templates first.
+    pub fields_per_session: usize,
     /// Fields of all templates together; about 64 octets of memory each.
     pub total_fields: usize,
 }
@@ -49,6 +51,7 @@ impl Default for DecoderLimits {
             domains_per_session: 64,
             templates_per_domain: 256,
             fields_per_template: 512,
+            fields_per_session: 1 << 14,
             total_fields: 1 << 18,
         }
     }
@@ -153,7 +156,9 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
             self.fields = self.fields + domain.fields() - before;
         }
         domain.check_sequence(&mut decoded);
-        self.forget_fields(session);
+        if decoded.templates > 0 {
+            self.forget_fields(session);
+        }
         Ok(decoded)
     }
 
@@ -184,22 +189,21 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
         }
     }
 
-    /// Keeps to `total_fields`: other sessions go first, the oldest before, then this one's own
-    /// templates.
+    /// Keeps to the limits of fields after this session learned templates.
     fn forget_fields(&mut self, session: &K) {
-        while self.fields > self.limits.total_fields {
-            if self.forget_oldest_but(session) {
-                continue;
+        if let Some(peer) = self.sessions.get_mut(session) {
+            let mut own = peer.fields();
+            let limit = self.limits.fields_per_session.min(self.limits.total_fields);
+            while own > limit {
+                let forgotten = peer.forget_oldest_template();
+                if forgotten == 0 {
+                    break;
+                }
+                own -= forgotten;
+                self.fields -= forgotten;
             }
-            let forgotten = self
-                .sessions
-                .get_mut(session)
-                .map_or(0, Peer::forget_oldest_template);
-            if forgotten == 0 {
-                return;
-            }
-            self.fields -= forgotten;
         }
+        while self.fields > self.limits.total_fields && self.forget_oldest_but(session) {}
     }
 
     fn forget_oldest_but(&mut self, session: &K) -> bool {

@@ -366,6 +366,7 @@ fn memory_is_bounded() {
         domains_per_session: 3,
         templates_per_domain: 5,
         fields_per_template: 6,
+        fields_per_session: 14,
         total_fields: 20,
     };
     let mut decoder = Decoder::new(limits);
@@ -398,6 +399,33 @@ fn memory_is_bounded() {
     assert_eq!(decoder.decode(&0, &use_of_1).unwrap().unknown().len(), 1);
 }
 
+/// A session that announces without end loses its own templates, not those of others.
+#[test]
+fn a_greedy_session_harms_itself() {
+    let mut decoder = Decoder::new(DecoderLimits {
+        fields_per_session: 3,
+        total_fields: 4,
+        ..DecoderLimits::default()
+    });
+    let template = |id: u8| ipfix_message(&[0, 2, 0, 12, 1, id, 0, 1, 0, 4, 0, 1]);
+    let data = |id: u8| ipfix_message(&[1, id, 0, 5, 6]);
+    let _ = decoder.decode(&"modest", &template(0)).unwrap();
+    for id in 0..100 {
+        let _ = decoder.decode(&"greedy", &template(id)).unwrap();
+    }
+    assert_eq!((decoder.sessions(), decoder.fields()), (2, 4));
+    let mut knows = |session, id| {
+        let message = data(id);
+        decoder
+            .decode(&session, &message)
+            .unwrap()
+            .unknown()
+            .is_empty()
+    };
+    assert!(knows("modest", 0));
+    assert!(knows("greedy", 97) && knows("greedy", 99) && !knows("greedy", 96));
+}
+
 /// Hostile input: hundreds of thousands of mutations of real messages, in one decoder. Nothing
 /// panics, everything ends, everything is bounded.
 #[test]
@@ -407,6 +435,7 @@ fn mutated_messages() {
         domains_per_session: 4,
         templates_per_domain: 8,
         fields_per_template: 64,
+        fields_per_session: 100,
         total_fields: 256,
     };
     let mut corpus = Vec::new();
