@@ -1,6 +1,7 @@
 //! The subcommands: each takes its arguments and says how the process ends.
 
 pub mod check;
+pub mod collect;
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -49,7 +50,8 @@ impl From<Errors> for Failure {
 pub fn dispatch(command: &Command) -> ExitCode {
     let outcome = match command {
         Command::Check(args) => check::run(args),
-        Command::Run(_) | Command::Status(_) | Command::Collect(_) => {
+        Command::Collect(args) => collect::run(args),
+        Command::Run(_) | Command::Status(_) => {
             Err(Failure::Failed("not in this build".to_owned()))
         }
     };
