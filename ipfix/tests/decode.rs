@@ -278,6 +278,27 @@ fn withdrawals() {
     assert_eq!(known(&[0, 3, 0, 8, 0, 3, 0, 0]), (1, vec![]));
 }
 
+/// Sets are read in their order: a template holds for the Data Sets after it, also when it replaces
+/// another in the middle of a message.
+#[test]
+fn a_template_replaced_within_a_message() {
+    let message = ipfix_message(&[
+        0, 2, 0, 12, 1, 0, 0, 1, 0, 4, 0, 1, // 256: protocolIdentifier
+        1, 0, 0, 6, 6, 17, // two records
+        0, 2, 0, 12, 1, 0, 0, 1, 0, 7, 0, 2, // 256: sourceTransportPort
+        1, 0, 0, 6, 1, 187, // one record
+    ]);
+    let mut decoder = Decoder::new(DecoderLimits::default());
+    let decoded = decoder.decode(&(), &message).unwrap();
+    let values: Vec<(u16, Option<u64>)> = decoded
+        .records()
+        .flat_map(|record| record.values())
+        .map(|value| (value.field().id(), value.unsigned()))
+        .collect();
+    assert_eq!(values, [(4, Some(6)), (4, Some(17)), (7, Some(443))]);
+    assert_eq!(decoder.fields(), 1);
+}
+
 #[test]
 fn errors_say_where_and_what() {
     let mut decoder = Decoder::new(DecoderLimits::default());
