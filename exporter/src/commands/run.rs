@@ -16,9 +16,11 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let ledger = runtime()?
-        .block_on(daemon::run(loaded.config, Some(&path)))
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(daemon::run(loaded.config, Some(&path)));
+    // A resolver that waits for an answer keeps nobody waiting.
+    runtime.shutdown_background();
+    let ledger = outcome.map_err(|error| Failure::Failed(error.to_string()))?;
     super::log_ledger(&ledger);
     Ok(())
 }

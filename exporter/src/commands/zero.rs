@@ -25,20 +25,30 @@ pub fn run() -> Result<(), Failure> {
     super::init_logging(config.log);
     let (ledger, ending) = super::run::runtime()?.block_on(async {
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let printing = tokio::spawn(collector.run(Output::stdout(OutputFormat::Table), async {
-            let _ = ended.await;
-        }));
-        let ledger = daemon::run(config, None).await;
-        // What the exporter sent last is in the socket by now.
-        let _ = end.send(());
-        let ending = printing.await.map_err(|e| failed(e.to_string()))?;
-        ledger
-            .map_err(|error| failed(error.to_string()))
-            .map(|ledger| (ledger, ending))
+        let mut printing =
+            tokio::spawn(collector.run(Output::stdout(OutputFormat::Table), async {
+                let _ = ended.await;
+            }));
+        let ledger = tokio::select! {
+            ledger = daemon::run(config, None) => {
+                // What the exporter sent last is in the socket by now.
+                let _ = end.send(());
+                Some(ledger.map_err(|error| failed(error.to_string()))?)
+            }
+            // Nobody reads any more: there is nothing to observe for. Dropping the exporter takes
+            // it off the interfaces.
+            ending = &mut printing => return Ok::<_, Failure>((None, ending)),
+        };
+        Ok((ledger, printing.await))
     })?;
-    if let Ending::Shutdown(summary) = ending.map_err(|e| failed(e.to_string()))? {
+    let ending = ending
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))?;
+    if let Ending::Shutdown(summary) = ending {
         eprintln!("{summary}");
     }
-    super::log_ledger(&ledger);
+    if let Some(ledger) = ledger {
+        super::log_ledger(&ledger);
+    }
     Ok(())
 }

@@ -41,12 +41,11 @@ impl Watched {
                 continue;
             }
             match self.probes.attach(&interface) {
-                Ok(()) => {}
+                // Where there is none, it is gone since it was listed.
+                Ok(()) | Err(Error::NoInterface { .. }) => {}
                 Err(error @ Error::LinkType { .. }) if !named => {
                     tracing::info!("{error}: passed over");
                 }
-                // Gone since it was listed.
-                Err(Error::NoInterface { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -54,7 +53,6 @@ impl Watched {
             .wanted
             .patterns()
             .iter()
-            .filter(|pattern| pattern.name().is_some())
             .filter_map(|pattern| pattern.name())
             .filter(|name| !self.known.values().any(|interface| interface.name == *name))
             .map(str::to_owned)
@@ -83,7 +81,7 @@ impl Watched {
     /// Follows a change; returns whether what collectors are told of interfaces changed.
     pub async fn follow(&mut self, event: LinkEvent, links: &Links) -> bool {
         match event {
-            LinkEvent::Changed(interface) => self.changed(interface),
+            LinkEvent::Changed(interface) => self.changed(&interface),
             LinkEvent::Gone { index } => self.gone(index),
             LinkEvent::Missed => match links.list().await {
                 Ok(found) => {
@@ -96,7 +94,7 @@ impl Watched {
                     for index in gone {
                         self.gone(index);
                     }
-                    for interface in found {
+                    for interface in &found {
                         self.changed(interface);
                     }
                     true
@@ -163,18 +161,18 @@ impl Watched {
         self.probes.detach_all();
     }
 
-    fn changed(&mut self, interface: Interface) -> bool {
+    fn changed(&mut self, interface: &Interface) -> bool {
         let before = self.known.insert(interface.index, interface.clone());
-        if before.as_ref() == Some(&interface) {
+        if before.as_ref() == Some(interface) {
             return false;
         }
         if before
             .as_ref()
             .is_none_or(|before| before.name != interface.name)
         {
-            self.tell(&interface);
+            self.tell(interface);
         }
-        self.place(&interface);
+        self.place(interface);
         true
     }
 

@@ -1,7 +1,9 @@
 //! Batches of Flow Records on their way to one or more collectors.
 
+use super::layouts;
 use crate::ledger::{Count, Ledger, LossReason};
 use crate::record::Record;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// lost for the reason last given.
 #[derive(Debug)]
 pub struct Batch {
+    /// Those of one layout stand together.
     records: Vec<Record>,
+    total: Count,
     sent: Box<[AtomicBool]>,
     ledger: Arc<Ledger>,
     /// What becomes of records that no collector was sent.
@@ -21,9 +25,14 @@ pub struct Batch {
 
 impl Batch {
     /// Takes records that were moved to the ledger's queue.
-    pub fn new(records: Vec<Record>, ledger: Arc<Ledger>, otherwise: LossReason) -> Self {
+    ///
+    /// They change places: records of one layout come together, each kind in the order it came in,
+    /// so that they can be encoded many at a time and a set's header is paid once.
+    pub fn new(mut records: Vec<Record>, ledger: Arc<Ledger>, otherwise: LossReason) -> Self {
+        records.sort_by_key(layouts::position);
         let sent = records.iter().map(|_| AtomicBool::new(false)).collect();
         Self {
+            total: count(&records),
             records,
             sent,
             ledger,
@@ -31,21 +40,43 @@ impl Batch {
         }
     }
 
-    /// The records.
-    pub fn records(&self) -> &[Record] {
-        &self.records
+    /// How many records it has.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether it has no record.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The packets and octets of all of its records.
+    pub fn total(&self) -> Count {
+        self.total
+    }
+
+    /// The records from `position` on that have one layout.
+    pub fn run(&self, position: usize) -> &[Record] {
+        let rest = self.records.get(position..).unwrap_or_default();
+        let Some(first) = rest.first().map(layouts::position) else {
+            return &[];
+        };
+        &rest[..rest.partition_point(|record| layouts::position(record) <= first)]
+    }
+
+    /// The packets and octets of some of its records.
+    pub fn count(&self, positions: Range<usize>) -> Count {
+        count(self.records.get(positions).unwrap_or_default())
     }
 
     /// Notes that the records at `positions` were sent.
-    pub fn sent(&self, positions: impl IntoIterator<Item = usize>) {
-        for position in positions {
-            if let Some(sent) = self.sent.get(position) {
-                sent.store(true, Ordering::Relaxed);
-            }
+    pub fn sent(&self, positions: Range<usize>) {
+        for sent in self.sent.get(positions).unwrap_or_default() {
+            sent.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Notes that a record cannot be encoded.
+    /// Notes that records of it cannot be encoded.
     pub fn cannot_encode(&self) {
         self.set_otherwise(LossReason::Encode);
     }
@@ -67,9 +98,9 @@ impl Drop for Batch {
     fn drop(&mut self) {
         let mut exported = Count::ZERO;
         let mut lost = Count::ZERO;
-        for (record, sent) in self.records.iter().zip(&self.sent) {
+        for (record, sent) in self.records.iter().zip(&mut self.sent) {
             let count = Count::new(record.metrics.packets, record.metrics.bytes);
-            if sent.load(Ordering::Relaxed) {
+            if *sent.get_mut() {
                 exported += count;
             } else {
                 lost += count;
@@ -82,6 +113,13 @@ impl Drop for Batch {
         self.ledger.export(exported);
         self.ledger.lose_from_queue(reason, lost);
     }
+}
+
+fn count(records: &[Record]) -> Count {
+    records
+        .iter()
+        .map(|record| Count::new(record.metrics.packets, record.metrics.bytes))
+        .sum()
 }
 
 #[cfg(test)]
@@ -108,17 +146,48 @@ mod tests {
         let records = vec![record(1), record(2), record(4)];
         let batch = Arc::new(Batch::new(records, ledger.clone(), LossReason::NotSent));
         let other = batch.clone();
-        batch.sent([0]);
+        batch.sent(0..1);
         drop(batch);
         assert_eq!(
             ledger.snapshot(&KernelReading::default()).held(),
             Count::new(7, 700)
         );
-        other.sent([0, 2]);
+        other.sent(2..3);
         drop(other);
         let snapshot = ledger.snapshot(&KernelReading::default());
         assert_eq!(snapshot.exported, Count::new(5, 500));
         assert_eq!(snapshot.lost.of(LossReason::NotSent), Count::new(2, 200));
         assert!(snapshot.held().is_zero());
+    }
+
+    #[test]
+    fn records_of_one_layout_stand_together_in_the_order_they_came() {
+        let kinds = [(0, 6), (1, 6), (0, 1), (0, 6), (1, 1), (1, 6), (0, 1)];
+        let records = kinds
+            .into_iter()
+            .zip(1..)
+            .map(|((direction, protocol), packets)| {
+                let mut record = record(packets);
+                record.id.direction = direction;
+                record.id.transport_protocol = protocol;
+                record.id.eth_protocol = 0x0800;
+                record.id.src_ip.0[10..].fill(0xff);
+                record.id.dst_ip.0[10..].fill(0xff);
+                record
+            })
+            .collect();
+        let batch = Batch::new(records, Arc::new(Ledger::new()), LossReason::NotSent);
+        let mut position = 0;
+        let mut runs = Vec::new();
+        while !batch.run(position).is_empty() {
+            let run = batch.run(position);
+            runs.push(run.iter().map(|r| r.metrics.packets).collect::<Vec<_>>());
+            position += run.len();
+        }
+        assert_eq!(runs, [vec![1, 4], vec![2, 6], vec![3, 7], vec![5]]);
+        assert_eq!(position, batch.len());
+        assert_eq!(batch.count(0..2), Count::new(5, 500));
+        assert_eq!(batch.total(), Count::new(28, 2800));
+        assert!(batch.run(99).is_empty() && batch.count(3..99).is_zero());
     }
 }

@@ -1,51 +1,34 @@
-//! One collector: its queue, its Transport Session over UDP, its account of what was sent.
+//! One collector: its queue, and the task that empties it.
 //!
-//! The task of a collector never gives up. Where there is no address, no route or no answer it
-//! tries again; what does not fit its queue meanwhile is counted and left out.
+//! The task never gives up while the exporter runs. Where there is no address, no route or no
+//! answer it tries again, with the very record that was not sent; what does not fit the queue
+//! meanwhile is counted and left out.
 
+use super::account::CollectorStatus;
 use super::batch::Batch;
 use super::layouts::{ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability};
-use super::pacing::Pacing;
-use crate::config::{self, Host};
+use super::transport::{Continuity, Of, Transport};
+use crate::config;
 use crate::ledger::Count;
 use crate::record::UnixTime;
-use ipfix::{Layout, Message, Protocol, Session, SessionOptions, TemplateSchedule, Written};
-use serde::Serialize;
-use socket2::{Domain, Socket, Type};
-use std::collections::BTreeMap;
+use ipfix::{Layout, Protocol, WriteError};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
-use tokio::net::UdpSocket;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// Records that wait for one collector at most: about 40 MB.
-const QUEUE_RECORDS: usize = 256 * 1024;
-/// Datagrams a second without a configured limit: about half a million records.
-const DATAGRAMS_PER_SECOND: f64 = 32_000.0;
-/// Datagrams at once: what an untuned receive buffer of Linux (208 KiB) holds, with room to spare.
-const BURST: f64 = 48.0;
-/// IP and UDP headers before a message.
-const IPV4_UDP_OCTETS: u16 = 28;
-const IPV6_UDP_OCTETS: u16 = 48;
-/// The most octets of a message, whatever the path takes: some collectors read no more than 10,000.
-const MESSAGE_OCTETS: u16 = 8_952;
-/// Where the path's MTU cannot be told (RFC 7011 section 10.3.3).
-const SAFE_MESSAGE_OCTETS: u16 = 512;
-const SEND_BUFFER_OCTETS: usize = 4 << 20;
-/// Between attempts to find the collector's address, and to send where there is no route.
-const RETRY: Duration = Duration::from_secs(5);
+/// Records that wait for one collector at most: about 50 MB.
+const QUEUE_RECORDS: u64 = 256 * 1024;
+/// Between attempts to find the collector's address, or to send where there is no route: at first,
+/// and at most.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// Failures in a row, at the end of the exporter, after which what is queued is given up.
+const LAST_FAILURES: u32 = 4;
 /// How often the session looks whether templates or options are due.
 const TICK: Duration = Duration::from_millis(500);
 /// How often options data are sent: often enough to be useful soon after a collector restarts.
-const OPTIONS_EVERY: Duration = Duration::from_secs(60);
-/// Attempts for one message where the socket reports an error of an earlier one (ICMP).
-const ATTEMPTS: usize = 3;
-/// The observation domain of what concerns the whole Exporting Process (RFC 7011 section 3.1).
-const PROCESS_DOMAIN: u32 = 0;
+const OPTIONS_EVERY: Duration = Duration::from_mins(1);
 
 /// What all collectors are told beside records. Set by the daemon, read by every session.
 #[derive(Debug, Default)]
@@ -62,50 +45,12 @@ pub struct Shared {
     pub ignored_last_ms: u64,
 }
 
-/// What one collector was sent, and was not.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct CollectorStatus {
-    /// Its name in the configuration.
-    pub name: String,
-    /// As configured.
-    pub address: String,
-    /// Where datagrams go now.
-    pub peer: Option<SocketAddr>,
-    /// Where they come from.
-    pub source: Option<SocketAddr>,
-    /// `ipfix` or `netflow-v9`.
-    pub protocol: &'static str,
-    /// Octets of a message at most.
-    pub max_message: u16,
-    /// Messages sent.
-    pub messages: u64,
-    /// Octets of these messages.
-    pub octets: u64,
-    /// Flow Records sent.
-    pub records: u64,
-    /// Packets and octets of these records.
-    pub exported: Count,
-    /// Packets and octets of records that wait.
-    pub held: Count,
-    /// Packets and octets of records that were not sent.
-    pub lost: Count,
-    /// Records that were not sent.
-    pub lost_records: u64,
-    /// Answers that nobody listens there (ICMP).
-    pub refused: u64,
-    /// Attempts to send that failed.
-    pub errors: u64,
-    /// The last failure, in words.
-    pub last_error: Option<String>,
-}
-
 /// A collector's queue.
 #[derive(Clone)]
 pub struct CollectorHandle {
     /// What it was made from, with the domain in force.
     made_from: Arc<(config::Collector, u32)>,
     queue: mpsc::UnboundedSender<Arc<Batch>>,
-    queued: Arc<AtomicUsize>,
     status: Arc<Mutex<CollectorStatus>>,
 }
 
@@ -114,74 +59,51 @@ pub struct Collector {
     config: config::Collector,
     domain: u32,
     queue: mpsc::UnboundedReceiver<Arc<Batch>>,
-    queued: Arc<AtomicUsize>,
+    /// The batch in hand, and the position of its first record that is still to be sent.
+    current: Option<(Arc<Batch>, usize)>,
     status: Arc<Mutex<CollectorStatus>>,
     shared: watch::Receiver<Arc<Shared>>,
     layouts: Layouts,
     system_init_ms: u64,
-    local: Option<SocketAddr>,
-    /// Where the sequences of data and process go on after a reconnection.
-    sequences: (u32, u32),
+    continuity: Continuity,
+    /// Failures in a row.
+    failures: u32,
 }
 
-/// A socket towards the collector and the sessions over it.
-struct Transport {
-    socket: UdpSocket,
-    /// Records, and the sampling that applies to them.
-    data: Session,
-    /// What concerns the whole process; `None` where it shares the domain of `data`.
-    process: Option<Session>,
-    options_sent: Option<Instant>,
-    pacing: Pacing,
-    buffer: Vec<u8>,
+/// What the collector was told over the present socket beside records.
+struct Told {
+    at: Instant,
+    shared: Arc<Shared>,
 }
 
-/// What was sent of a batch.
-#[derive(Clone, Copy, Default)]
-struct Sent {
-    records: usize,
-    count: Count,
-}
-
-/// Whether a message got out.
-enum Outcome {
-    Sent,
-    /// It did not, and the socket may be at fault.
-    Failed(io::Error),
+/// What of a batch went into a message.
+struct Filled {
+    /// The first record that did not.
+    next: usize,
+    /// The records from there on that never can, and why.
+    impossible: Option<(usize, WriteError)>,
 }
 
 impl CollectorHandle {
     /// Queues a batch if there is room.
     pub fn offer(&self, batch: &Arc<Batch>) {
-        let records = batch.records().len();
-        let total = sum(batch.records());
-        let room = self
-            .queued
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |queued| {
-                // A batch alone may be larger than the queue.
-                (queued == 0 || queued + records <= QUEUE_RECORDS).then_some(queued + records)
-            })
-            .is_ok();
-        let mut status = lock(&self.status);
-        if room {
-            status.held += total;
-            drop(status);
-            if self.queue.send(batch.clone()).is_ok() {
-                return;
-            }
-            status = lock(&self.status);
-            status.held = status.held.saturating_sub(total);
-        } else {
+        let records = batch.len();
+        let mut status = super::lock(&self.status);
+        if !has_room(&status, records) {
             batch.queue_full();
+            status.turn_away(records, batch.total());
+            return;
         }
-        status.lost += total;
-        status.lost_records += records as u64;
+        // Under the lock, so that nobody reads of a batch that is held and is in no queue.
+        match self.queue.send(batch.clone()) {
+            Ok(()) => status.hold(records, batch.total()),
+            Err(_) => status.turn_away(records, batch.total()),
+        }
     }
 
     /// Whether the queue takes so many records more.
     pub fn has_room(&self, records: usize) -> bool {
-        let queued = self.queued.load(Ordering::Acquire);
-        queued == 0 || queued + records <= QUEUE_RECORDS
+        has_room(&super::lock(&self.status), records)
     }
 
     /// Whether this is just what the configuration asks for.
@@ -191,8 +113,20 @@ impl CollectorHandle {
 
     /// What it was sent.
     pub fn status(&self) -> CollectorStatus {
-        lock(&self.status).clone()
+        super::lock(&self.status).clone()
     }
+
+    /// Tells what it was sent without keeping its queue open: also when all handles are gone, which
+    /// ends it.
+    pub fn observer(&self) -> impl Fn() -> CollectorStatus + use<> {
+        let status = self.status.clone();
+        move || super::lock(&status).clone()
+    }
+}
+
+/// A batch alone may be larger than the queue.
+fn has_room(status: &CollectorStatus, records: usize) -> bool {
+    status.held_records == 0 || status.held_records + records as u64 <= QUEUE_RECORDS
 }
 
 impl Collector {
@@ -207,7 +141,6 @@ impl Collector {
     ) -> Result<(CollectorHandle, Self), ipfix::LayoutError> {
         let protocol = config.protocol;
         let (sender, queue) = mpsc::unbounded_channel();
-        let queued = Arc::new(AtomicUsize::new(0));
         let status = Arc::new(Mutex::new(CollectorStatus {
             name: config.name.clone(),
             address: config.address.to_string(),
@@ -220,554 +153,269 @@ impl Collector {
         let handle = CollectorHandle {
             made_from: Arc::new((config.clone(), domain)),
             queue: sender,
-            queued: queued.clone(),
             status: status.clone(),
         };
         let collector = Self {
             domain: config.domain_id.unwrap_or(domain),
             layouts: Layouts::new(protocol)?,
             system_init_ms: system_init.millis(),
-            local: None,
-            sequences: (0, 0),
+            continuity: Continuity::default(),
+            failures: 0,
+            current: None,
             config,
             queue,
-            queued,
             status,
             shared,
         };
         Ok((handle, collector))
     }
 
-    /// Sends what comes until every handle is dropped and the queue is empty.
+    /// Sends what comes until every handle is dropped and the queue is empty, or nothing can be
+    /// sent any more.
     pub async fn run(mut self) {
         loop {
-            let Some(mut transport) = self.connect().await else {
-                return;
-            };
-            if self.serve(&mut transport).await.is_none() {
+            match self.serve().await {
+                Ok(()) => return,
+                Err(error) => self.failed(&error),
+            }
+            if self.queue.is_closed() && self.failures >= LAST_FAILURES {
                 return;
             }
-            tokio::time::sleep(RETRY).await;
+            self.pause().await;
         }
     }
 
-    /// Finds the collector and opens a socket towards it, however long it takes; `None` when the
-    /// exporter ends meanwhile.
-    async fn connect(&mut self) -> Option<Transport> {
-        let mut told = false;
-        loop {
-            match self.open().await {
-                Ok(transport) => return Some(transport),
-                Err(error) => {
-                    let text = format!("{}: {error}", self.config.address);
-                    if !told {
-                        tracing::warn!(collector = self.config.name, error = %text, "cannot reach the collector, trying on");
-                        told = true;
-                    }
-                    let mut status = lock(&self.status);
-                    status.errors += 1;
-                    status.last_error = Some(text);
-                }
-            }
-            // The queue is not read meanwhile: what does not fit it any more is counted there.
-            if self.queue.is_closed() && self.queue.is_empty() {
-                return None;
-            }
-            if self.queue.is_closed() {
-                self.give_up();
-                return None;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn open(&mut self) -> io::Result<Transport> {
-        let peer = resolve(&self.config).await?;
-        let socket = self.socket(peer)?;
-        socket.connect(&peer.into())?;
-        let source = socket.local_addr()?.as_socket();
-        // The same port again after a reconnection: collectors tell exporters apart by it.
-        self.local = source;
-        let max_message = self.max_message(&socket, peer);
-        let socket = UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
-        {
-            let mut status = lock(&self.status);
-            status.peer = Some(peer);
-            status.source = source;
-            status.max_message = max_message;
-        }
+    /// Opens a socket and sends until something is wrong with it, or the exporter ends (`Ok`).
+    async fn serve(&mut self) -> io::Result<()> {
+        let mut transport = Transport::open(
+            &self.config,
+            self.domain,
+            self.system_init_ms,
+            &self.layouts,
+            self.status.clone(),
+            self.continuity,
+        )
+        .await?;
         tracing::info!(
-            collector = self.config.name, %peer, protocol = ?self.config.protocol, max_message,
-            "exporting"
+            collector = self.config.name, peer = %transport.peer(), protocol = ?self.config.protocol,
+            max_message = transport.max_message(), "exporting"
         );
-        let options = |domain, first_sequence| SessionOptions {
-            protocol: self.config.protocol,
-            observation_domain: domain,
-            max_message,
-            system_init_ms: self.system_init_ms,
-            first_sequence,
-            templates: TemplateSchedule {
-                every_ms: Some(millis(self.config.template_interval)),
-                every_messages: match self.config.template_messages {
-                    0 => None,
-                    messages => Some(messages.into()),
-                },
-                ..TemplateSchedule::udp()
-            },
-        };
-        let mut data = Session::new(options(self.domain, self.sequences.0));
-        for layout in self.layouts.records() {
-            register(&mut data, layout);
-        }
-        // NetFlow v9 counts packets, not records, so that options in the same domain disturb no
-        // collector's sequence check; and it knows no domain for the process.
-        let apart = self.domain != PROCESS_DOMAIN && self.config.protocol == Protocol::Ipfix;
-        let mut process = apart.then(|| Session::new(options(PROCESS_DOMAIN, self.sequences.1)));
-        let session = process.as_mut().unwrap_or(&mut data);
-        register(session, &self.layouts.interfaces);
-        if let Some(layout) = &self.layouts.metering {
-            register(session, layout);
-        }
-        if let Some(layout) = &self.layouts.exporting {
-            register(session, layout);
-        }
-        let per_second = self
-            .config
-            .rate_limit
-            .map_or(DATAGRAMS_PER_SECOND, |records| {
-                let per_message = f64::from(max_message) / RECORD_OCTETS;
-                (f64::from(records.get()) / per_message).max(1.0)
-            });
-        Ok(Transport {
-            socket,
-            data,
-            process,
-            options_sent: None,
-            pacing: Pacing::new(per_second, BURST.min(per_second.max(1.0)), Instant::now()),
-            buffer: Vec::new(),
-        })
+        let outcome = self.send_through(&mut transport).await;
+        self.continuity = transport.continuity();
+        outcome
     }
 
-    fn socket(&self, peer: SocketAddr) -> io::Result<Socket> {
-        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
-        socket.set_nonblocking(true)?;
-        // A larger buffer is a kindness, not a need.
-        let _ = socket.set_send_buffer_size(SEND_BUFFER_OCTETS);
-        let any = match peer {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        let address = self.config.source_address.unwrap_or(any);
-        let port = self.config.source_port.map_or(0, std::num::NonZero::get);
-        let kept = self.local.map_or(0, |local| local.port());
-        let wanted = if port == 0 { kept } else { port };
-        let bound = socket.bind(&SocketAddr::new(address, wanted).into());
-        if bound.is_err() && port == 0 {
-            socket.bind(&SocketAddr::new(address, 0).into())?;
-            return Ok(socket);
-        }
-        bound.map_err(|e| {
-            io::Error::new(
-                e.kind(),
-                format!("cannot send from {address} port {wanted}: {e}"),
-            )
-        })?;
-        Ok(socket)
-    }
-
-    /// Octets of a message at most: as configured, else what the path takes.
-    fn max_message(&self, socket: &Socket, peer: SocketAddr) -> u16 {
-        if let Some(size) = self.config.max_message_size {
-            return size;
-        }
-        let headers = match peer {
-            SocketAddr::V4(_) => IPV4_UDP_OCTETS,
-            SocketAddr::V6(_) => IPV6_UDP_OCTETS,
-        };
-        match crate::observe::path_mtu(socket, peer.is_ipv6()) {
-            Some(mtu) => mtu
-                .saturating_sub(headers)
-                .clamp(SAFE_MESSAGE_OCTETS, MESSAGE_OCTETS),
-            None => SAFE_MESSAGE_OCTETS,
-        }
-    }
-
-    /// Sends until something is wrong with the socket (`Some`) or the exporter ends (`None`).
-    async fn serve(&mut self, transport: &mut Transport) -> Option<()> {
+    async fn send_through(&mut self, transport: &mut Transport) -> io::Result<()> {
+        let mut told = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looked = Instant::now();
         loop {
-            tokio::select! {
-                batch = self.queue.recv() => {
-                    let Some(batch) = batch else {
-                        // The end: the last word on what was sent and lost.
-                        let _ = self.send_options(transport).await;
-                        return None;
-                    };
-                    // Options first: a collector then knows the names when the records come.
-                    if transport.options_sent.is_none() {
-                        let _ = self.send_options(transport).await;
+            let mut look = looked.elapsed() >= TICK;
+            if self.current.is_none() {
+                tokio::select! {
+                    batch = self.queue.recv() => {
+                        let Some(batch) = batch else {
+                            // The last word on what was sent and lost. Nothing else depends on it.
+                            let _ = self.tell(transport, &mut told).await;
+                            return Ok(());
+                        };
+                        self.current = Some((batch, 0));
                     }
-                    let mut sent = Sent::default();
-                    let outcome = self.send_batch(transport, &batch, &mut sent).await;
-                    self.done(&batch, sent);
-                    if let Outcome::Failed(error) = outcome {
-                        self.failed(&error);
-                        return Some(());
-                    }
-                }
-                _ = tick.tick() => {
-                    if transport.options_sent.is_none_or(|at| at.elapsed() >= OPTIONS_EVERY)
-                        && let Outcome::Failed(error) = self.send_options(transport).await
-                    {
-                        self.failed(&error);
-                        return Some(());
-                    }
-                    if let Outcome::Failed(error) = self.send_templates(transport).await {
-                        self.failed(&error);
-                        return Some(());
-                    }
+                    _ = tick.tick() => look = true,
                 }
             }
+            // Options before records: a collector then knows the names when the records come.
+            if self.news(told.as_ref()) {
+                self.tell(transport, &mut told).await?;
+                self.failures = 0;
+            }
+            if look {
+                looked = Instant::now();
+                if self.config.max_message_size.is_none() && transport.is_too_large_for_path() {
+                    return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+                }
+                transport.send_templates().await?;
+            }
+            self.send_records(transport).await?;
         }
     }
 
-    /// Sends a batch's records, as many to a message as fit.
-    async fn send_batch(
-        &mut self,
-        transport: &mut Transport,
-        batch: &Batch,
-        sent: &mut Sent,
-    ) -> Outcome {
-        // Records of one layout together: a set's header is paid once.
-        let mut by_layout: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-        for (position, record) in batch.records().iter().enumerate() {
-            let layout = self.layouts.of(record);
-            by_layout
-                .entry(layout.template_id())
-                .or_default()
-                .push(position);
-        }
-        let order: Vec<usize> = by_layout.into_values().flatten().collect();
-        let mut next = 0;
-        while next < order.len() {
-            let from = next;
-            transport.buffer.clear();
-            let now_ms = now_ms();
-            let mut unwritten = Vec::new();
-            let message = {
-                let mut writer = transport.data.begin(&mut transport.buffer, now_ms);
-                while let Some(&position) = order.get(next) {
-                    let record = &batch.records()[position];
-                    match writer.write(self.layouts.of(record), record) {
-                        Ok(Written::Done) => next += 1,
-                        Ok(Written::Full) => break,
+    /// Sends one message of the batch in hand.
+    async fn send_records(&mut self, transport: &mut Transport) -> io::Result<()> {
+        let Some((batch, from)) = self.current.take() else {
+            return Ok(());
+        };
+        let layouts = &self.layouts;
+        let filled = transport
+            .send(Of::Data, |writer| {
+                let mut next = from;
+                while let Some(first) = batch.run(next).first() {
+                    let run = batch.run(next);
+                    match writer.write_all(layouts.of(first), run) {
+                        Ok(written) => {
+                            next += written;
+                            if written < run.len() {
+                                break;
+                            }
+                        }
                         Err(error) => {
-                            tracing::error!(collector = self.config.name, %error, "cannot encode a record");
-                            batch.cannot_encode();
-                            unwritten.push(next);
-                            next += 1;
+                            return Filled {
+                                next,
+                                impossible: Some((run.len(), error)),
+                            };
                         }
                     }
                 }
-                writer.finish()
-            };
-            let Some(message) = message else {
-                // Nothing fits: not even one record after the templates.
-                break;
-            };
-            let written = |range: Range<usize>| {
-                range
-                    .filter(|n| !unwritten.contains(n))
-                    .map(|n| order[n])
-                    .collect::<Vec<_>>()
-            };
-            let positions = written(from..next);
-            let records: Vec<_> = positions.iter().map(|&n| &batch.records()[n]).collect();
-            let total: Count = records
-                .iter()
-                .map(|r| Count::new(r.metrics.packets, r.metrics.bytes))
-                .sum();
-            match self.send(transport, message, false).await {
-                Outcome::Sent => {
-                    let mut status = lock(&self.status);
-                    status.records += positions.len() as u64;
-                    status.exported += total;
-                    status.held = status.held.saturating_sub(total);
-                    drop(status);
-                    sent.records += positions.len();
-                    sent.count += total;
-                    batch.sent(positions);
+                Filled {
+                    next,
+                    impossible: None,
                 }
-                failed @ Outcome::Failed(_) => return failed,
+            })
+            .await;
+        let Filled {
+            mut next,
+            impossible,
+        } = match filled {
+            Ok(filled) => filled,
+            Err(error) => {
+                self.current = Some((batch, from));
+                return Err(error);
             }
+        };
+        batch.sent(from..next);
+        let mut status = super::lock(&self.status);
+        status.export(next - from, batch.count(from..next));
+        if let Some((records, error)) = impossible {
+            tracing::error!(collector = self.config.name, %error, records, "cannot encode records");
+            batch.cannot_encode();
+            status.lose(records, batch.count(next..next + records));
+            next += records;
         }
-        Outcome::Sent
+        drop(status);
+        self.failures = 0;
+        if next < batch.len() {
+            self.current = Some((batch, next));
+        }
+        Ok(())
     }
 
-    /// Sends the templates that are due, where no record takes them along.
-    async fn send_templates(&mut self, transport: &mut Transport) -> Outcome {
-        for process in [false, true] {
-            let now_ms = now_ms();
-            transport.buffer.clear();
-            let session = if process {
-                transport.process.as_mut()
-            } else {
-                Some(&mut transport.data)
-            };
-            let Some(session) = session.filter(|session| session.templates_due(now_ms)) else {
-                continue;
-            };
-            let Some(message) = session.begin(&mut transport.buffer, now_ms).finish() else {
-                continue;
-            };
-            if let failed @ Outcome::Failed(_) = self.send(transport, message, process).await {
-                return failed;
+    /// Whether there is something to tell beside records.
+    fn news(&mut self, told: Option<&Told>) -> bool {
+        let Some(told) = told else {
+            return true;
+        };
+        told.at.elapsed() >= OPTIONS_EVERY
+            || self.shared.has_changed().unwrap_or(false) && {
+                let shared = self.shared.borrow_and_update();
+                shared.sampling != told.shared.sampling
+                    || shared.interfaces != told.shared.interfaces
             }
-        }
-        Outcome::Sent
     }
 
     /// Sends options data: interfaces, sampling, what was sent and lost.
-    async fn send_options(&mut self, transport: &mut Transport) -> Outcome {
-        transport.options_sent = Some(Instant::now());
+    async fn tell(&self, transport: &mut Transport, told: &mut Option<Told>) -> io::Result<()> {
         let shared = self.shared.borrow().clone();
-        if shared.sampling > 1 {
-            register(&mut transport.data, &self.layouts.sampling);
-            let outcome = self
-                .send_all(transport, false, &[shared.sampling], |layouts| {
-                    Some(&layouts.sampling)
-                })
-                .await;
-            if let Outcome::Failed(_) = outcome {
-                return outcome;
-            }
+        let layouts = &self.layouts;
+        // Who was told of sampling must be told of its end.
+        let was_sampled = told.as_ref().is_some_and(|told| told.shared.sampling > 1);
+        if shared.sampling > 1 || was_sampled {
+            transport.register(Of::Data, &layouts.sampling);
+            let sampling = &[shared.sampling.max(1)];
+            send_all(transport, Of::Data, &layouts.sampling, sampling).await?;
         }
-        let process = transport.process.is_some();
-        let outcome = self
-            .send_all(transport, process, &shared.interfaces, |layouts| {
-                Some(&layouts.interfaces)
-            })
-            .await;
-        if let Outcome::Failed(_) = outcome {
-            return outcome;
-        }
-        let ignored = MeteringReliability {
-            domain: self.domain,
-            ignored_packets: shared.ignored.packets,
-            ignored_octets: shared.ignored.octets,
-            first_ms: shared.ignored_first_ms,
-            last_ms: shared.ignored_last_ms,
-        };
-        let outcome = self
-            .send_all(transport, process, &[ignored], |layouts| {
-                layouts.metering.as_ref()
-            })
-            .await;
-        if let Outcome::Failed(_) = outcome {
-            return outcome;
-        }
-        let statistics = {
-            let status = lock(&self.status);
-            ExportingStatistics {
-                domain: self.domain,
-                messages: status.messages,
-                octets: status.octets,
-                flows: status.records,
-                not_sent_flows: status.lost_records,
-                not_sent_packets: status.lost.packets,
-                not_sent_octets: status.lost.octets,
-            }
-        };
-        self.send_all(transport, process, &[statistics], |layouts| {
-            layouts.exporting.as_ref()
-        })
-        .await
-    }
-
-    /// Sends options records, in as many messages as it takes.
-    async fn send_all<R: 'static + Sync>(
-        &mut self,
-        transport: &mut Transport,
-        process: bool,
-        records: &[R],
-        layout: impl Fn(&Layouts) -> Option<&Layout<R>>,
-    ) -> Outcome {
-        let mut rest = records;
-        while !rest.is_empty() {
-            transport.buffer.clear();
-            let session = match &mut transport.process {
-                Some(session) if process => session,
-                _ => &mut transport.data,
-            };
-            let message = {
-                let Some(layout) = layout(&self.layouts) else {
-                    return Outcome::Sent;
-                };
-                let mut writer = session.begin(&mut transport.buffer, now_ms());
-                match writer.write_all(layout, rest) {
-                    Ok(written) => rest = &rest[written..],
-                    Err(error) => {
-                        tracing::error!(collector = self.config.name, %error, "cannot encode options");
-                        return Outcome::Sent;
-                    }
-                }
-                writer.finish()
-            };
-            let Some(message) = message else {
-                return Outcome::Sent;
-            };
-            if let failed @ Outcome::Failed(_) = self.send(transport, message, process).await {
-                return failed;
-            }
-        }
-        Outcome::Sent
-    }
-
-    /// Sends the message at the end of the buffer and commits it to its session.
-    async fn send(
-        &mut self,
-        transport: &mut Transport,
-        message: Message,
-        process: bool,
-    ) -> Outcome {
-        while let Err(wait) = transport.pacing.take(Instant::now()) {
-            // The timer's grain is a millisecond.
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-        let from = transport.buffer.len() - message.length();
-        for attempt in 1..=ATTEMPTS {
-            match transport.socket.send(&transport.buffer[from..]).await {
-                Ok(_) => {
-                    let mut status = lock(&self.status);
-                    status.messages += 1;
-                    status.octets += message.length() as u64;
-                    drop(status);
-                    let session = match &mut transport.process {
-                        Some(session) if process => session,
-                        _ => &mut transport.data,
-                    };
-                    // Begun last in its session, by construction.
-                    let _ = session.commit(message);
-                    self.sequences.0 = transport.data.sequence();
-                    if let Some(process) = &transport.process {
-                        self.sequences.1 = process.sequence();
-                    }
-                    return Outcome::Sent;
-                }
-                Err(error) if attempt < ATTEMPTS && is_about_an_earlier_datagram(&error) => {
-                    lock(&self.status).refused += 1;
-                    // When the collector comes back it knows no templates.
-                    transport.data.resend_templates();
-                    if let Some(process) = &mut transport.process {
-                        process.resend_templates();
-                    }
-                }
-                Err(error) => return Outcome::Failed(error),
-            }
-        }
-        Outcome::Failed(io::Error::from(io::ErrorKind::ConnectionRefused))
-    }
-
-    /// Takes a batch off the books of the queue: what was not sent by now is lost.
-    fn done(&self, batch: &Batch, sent: Sent) {
-        let records = batch.records().len();
-        let unsent = sum(batch.records()).saturating_sub(sent.count);
-        self.queued.fetch_sub(records, Ordering::AcqRel);
-        let mut status = lock(&self.status);
-        status.held = status.held.saturating_sub(unsent);
-        status.lost += unsent;
-        status.lost_records += records.saturating_sub(sent.records) as u64;
-    }
-
-    fn failed(&self, error: &io::Error) {
-        tracing::warn!(collector = self.config.name, %error, "cannot send, trying on");
-        let mut status = lock(&self.status);
-        status.errors += 1;
-        status.last_error = Some(error.to_string());
-    }
-
-    /// The exporter ends and the collector was never reached: its queue is lost.
-    fn give_up(&mut self) {
-        while let Ok(batch) = self.queue.try_recv() {
-            self.done(&batch, Sent::default());
-        }
-    }
-}
-
-/// Octets of a usual record, for turning records a second into datagrams a second.
-const RECORD_OCTETS: f64 = 90.0;
-
-/// The collector's address now.
-async fn resolve(config: &config::Collector) -> io::Result<SocketAddr> {
-    let port = config.address.port.get();
-    match &config.address.host {
-        Host::Address(address) => Ok(SocketAddr::new(*address, port)),
-        Host::Name(name) => {
-            let wanted = |address: &SocketAddr| {
-                config
-                    .source_address
-                    .is_none_or(|source| source.is_ipv4() == address.is_ipv4())
-            };
-            let mut found = tokio::net::lookup_host((name.as_str(), port)).await?;
-            found.find(wanted).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::NotFound,
-                    "the name has no address that fits source-address",
-                )
-            })
-        }
-    }
-}
-
-/// The local address that datagrams to the collector come from, by the routing; nothing is sent.
-pub async fn address_facing(config: &config::Collector) -> io::Result<IpAddr> {
-    let peer = resolve(config).await?;
-    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
-    socket.connect(&peer.into())?;
-    socket
-        .local_addr()?
-        .as_socket()
-        .map(|address| address.ip())
-        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
-}
-
-/// An ICMP error that came back for an earlier datagram: this one was not sent, and may be.
-fn is_about_an_earlier_datagram(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNREFUSED
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-                | libc::EPROTO
-                | libc::EHOSTDOWN
+        send_all(
+            transport,
+            Of::Process,
+            &layouts.interfaces,
+            &shared.interfaces,
         )
-    )
-}
+        .await?;
+        if let Some(layout) = &layouts.metering {
+            let ignored = MeteringReliability {
+                domain: self.domain,
+                ignored_packets: shared.ignored.packets,
+                ignored_octets: shared.ignored.octets,
+                first_ms: shared.ignored_first_ms,
+                last_ms: shared.ignored_last_ms,
+            };
+            send_all(transport, Of::Process, layout, &[ignored]).await?;
+        }
+        if let Some(layout) = &layouts.exporting {
+            let statistics = {
+                let status = super::lock(&self.status);
+                ExportingStatistics {
+                    domain: self.domain,
+                    messages: status.messages,
+                    octets: status.octets,
+                    flows: status.records,
+                    not_sent_flows: status.lost_records,
+                    not_sent_packets: status.lost.packets,
+                    not_sent_octets: status.lost.octets,
+                }
+            };
+            send_all(transport, Of::Process, layout, &[statistics]).await?;
+        }
+        *told = Some(Told {
+            at: Instant::now(),
+            shared,
+        });
+        Ok(())
+    }
 
-fn register<R: 'static>(session: &mut Session, layout: &Layout<R>) {
-    if let Err(error) = session.register(layout) {
-        // Two layouts with one id: a defect of `layouts`, which its tests would show.
-        tracing::error!(template = layout.template_id(), %error, "cannot register a template");
+    fn failed(&mut self, error: &io::Error) {
+        let text = error.to_string();
+        let mut status = super::lock(&self.status);
+        status.errors += 1;
+        // One line for an outage, not one for each attempt.
+        if self.failures == 0 || status.last_error.as_ref() != Some(&text) {
+            tracing::warn!(collector = self.config.name, address = %self.config.address, error = text, "cannot send, trying on");
+        }
+        status.last_error = Some(text);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Waits before the next attempt, the longer the more have failed.
+    async fn pause(&mut self) {
+        let doublings = self.failures.saturating_sub(1).min(5);
+        let end = Instant::now() + LAST_RETRY.min(FIRST_RETRY * (1 << doublings));
+        // The end of the exporter is no time for patience.
+        while Instant::now() < end {
+            tokio::time::sleep(FIRST_RETRY).await;
+            if self.queue.is_closed() {
+                return;
+            }
+        }
     }
 }
 
-fn sum(records: &[crate::record::Record]) -> Count {
-    records
-        .iter()
-        .map(|record| Count::new(record.metrics.packets, record.metrics.bytes))
-        .sum()
+impl Drop for Collector {
+    /// What was not sent by now is lost to this collector.
+    fn drop(&mut self) {
+        self.queue.close();
+        super::lock(&self.status).lose_all();
+    }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn now_ms() -> u64 {
-    UnixTime::from(SystemTime::now()).millis()
-}
-
-fn lock(status: &Mutex<CollectorStatus>) -> MutexGuard<'_, CollectorStatus> {
-    status.lock().unwrap_or_else(PoisonError::into_inner)
+/// Sends options records, in as many messages as it takes.
+async fn send_all<R: 'static>(
+    transport: &mut Transport,
+    of: Of,
+    layout: &Layout<R>,
+    records: &[R],
+) -> io::Result<()> {
+    let mut rest = records;
+    while !rest.is_empty() {
+        match transport
+            .send(of, |writer| writer.write_all(layout, rest))
+            .await?
+        {
+            Ok(written) => rest = &rest[written..],
+            Err(error) => {
+                tracing::error!(%error, "cannot encode options");
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }

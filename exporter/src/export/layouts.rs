@@ -60,20 +60,20 @@ impl RecordKind {
             icmp,
         }
     }
+}
 
-    /// Position in [`Self::ALL`] of a record's kind.
-    fn position(record: &Record) -> usize {
-        let egress = usize::from(record.id.direction == DIRECTION_EGRESS);
-        if record.id.is_layer_2() {
-            return 8 + egress;
-        }
-        let (family, icmp) = if record.id.src_ip.is_ipv4() {
-            (0, record.id.transport_protocol == ICMP)
-        } else {
-            (2, record.id.transport_protocol == ICMPV6)
-        };
-        family + egress + if icmp { 4 } else { 0 }
+/// The place of a record's layout in [`Layouts::records`], the same in every protocol.
+pub(super) fn position(record: &Record) -> usize {
+    let egress = usize::from(record.id.direction == DIRECTION_EGRESS);
+    if record.id.is_layer_2() {
+        return 8 + egress;
     }
+    let (family, icmp) = if record.id.src_ip.is_ipv4() {
+        (0, record.id.transport_protocol == ICMP)
+    } else {
+        (2, record.id.transport_protocol == ICMPV6)
+    };
+    family + egress + if icmp { 4 } else { 0 }
 }
 
 /// An interface, as options data tell it.
@@ -154,7 +154,7 @@ impl Layouts {
 
     /// The layout of a record.
     pub fn of(&self, record: &Record) -> &Layout<Record> {
-        &self.records[RecordKind::position(record)]
+        &self.records[position(record)]
     }
 
     /// The layouts of records.
@@ -204,8 +204,9 @@ fn record_layout(
             .unsigned(e::MAXIMUM_TTL, 1, |r, _| r.metrics.max_ttl.into());
     }
     if kind.icmp {
-        let element = match kind.family {
-            Family::Ipv6 => e::ICMP_TYPE_CODE_IPV6,
+        let element = match (protocol, kind.family) {
+            (Protocol::Ipfix, Family::Ipv6) => e::ICMP_TYPE_CODE_IPV6,
+            // NetFlow v9 has one field for both (RFC 3954 section 8).
             _ => e::ICMP_TYPE_CODE_IPV4,
         };
         layout = layout.unsigned(element, 2, |r, _| r.id.dst_port.into());

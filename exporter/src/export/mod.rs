@@ -4,18 +4,24 @@
 //! collector has a queue and a task of its own ([`collector`]), so that one that is slow, away or
 //! refusing stops nobody.
 
+#![forbid(unsafe_code)]
+
+mod account;
 mod batch;
 pub mod collector;
 pub mod layouts;
 mod pacing;
+mod transport;
 
+pub use account::CollectorStatus;
 pub use batch::Batch;
-pub use collector::{Collector, CollectorHandle, CollectorStatus, Shared, address_facing};
+pub use collector::{Collector, CollectorHandle, Shared};
 pub use layouts::{InterfaceRecord, Layouts};
+pub use transport::address_facing;
 
 use crate::ledger::{Ledger, LossReason};
 use crate::record::Record;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The collectors' queues, for the meter to fill.
@@ -66,4 +72,8 @@ impl Export {
     pub fn collectors(&self) -> &[CollectorHandle] {
         &self.collectors
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
