@@ -21,7 +21,9 @@ impl IpAddress {
     /// The IPv4 address of four octets in network byte order.
     #[inline(always)]
     pub const fn from_v4_octets(v4: [u8; 4]) -> Self {
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]])
+        Self([
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3],
+        ])
     }
 
     /// Whether this is an IPv4 address (IPv4-mapped).
@@ -126,6 +128,9 @@ mod tests {
 
     #[test]
     fn a_mac_address_is_shown_in_pairs() {
-        assert_eq!(MacAddress([0, 1, 0xab, 3, 4, 0xff]).to_string(), "00:01:ab:03:04:ff");
+        assert_eq!(
+            MacAddress([0, 1, 0xab, 3, 4, 0xff]).to_string(),
+            "00:01:ab:03:04:ff"
+        );
     }
 }
