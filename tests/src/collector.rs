@@ -23,6 +23,8 @@ const BUFFER: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Nfcapd {
     process: Process,
+    namespace: Namespace,
+    port: u16,
     folder: PathBuf,
 }
 
@@ -57,7 +59,12 @@ impl Nfcapd {
             .arg(&folder);
         let process = lab.start(namespace, &program);
         namespace.wait_for_udp(port);
-        Self { process, folder }
+        Self {
+            process,
+            namespace: namespace.clone(),
+            port,
+            folder,
+        }
     }
 
     /// Its log so far.
@@ -65,8 +72,9 @@ impl Nfcapd {
         self.process.stderr()
     }
 
-    /// Ends it once it has received what is expected of it.
+    /// Ends it once it has read all that was sent to it.
     pub fn stop(self) -> NfcapdResult {
+        self.namespace.wait_until_read(self.port);
         let done = self
             .process
             .stop(Signal::SIGTERM, Duration::from_secs(30))
@@ -140,6 +148,8 @@ impl NfcapdResult {
 #[derive(Debug)]
 pub struct Nfacctd {
     process: Process,
+    namespace: Namespace,
+    port: u16,
     output: PathBuf,
 }
 
@@ -155,7 +165,7 @@ impl Nfacctd {
              nfacctd_pipe_size: 4000000\n\
              plugins: print\n\
              plugin_pipe_size: 33554432\n\
-             plugin_buffer_size: 65536\n\
+             plugin_buffer_size: 1024\n\
              print_output: json\n\
              print_output_file: {}\n\
              print_refresh_time: 86400\n\
@@ -168,13 +178,32 @@ impl Nfacctd {
         let program = Program::new("nfacctd").arg("-f").arg(&config);
         let process = lab.start(namespace, &program);
         namespace.wait_for_udp(port);
-        Self { process, output }
+        // What the core receives before its plugin is there is lost.
+        crate::wait_for("nfacctd's plugin starts", Duration::from_secs(20), || {
+            process
+                .stderr()
+                .contains("setting object handlers")
+                .then_some(())
+        });
+        Self {
+            process,
+            namespace: namespace.clone(),
+            port,
+            output,
+        }
     }
 
-    /// Ends it and gives the file of its JSON lines.
+    /// Tells it to end, once it has read all that was sent to it. It takes two seconds over that.
+    pub fn finish(&self) {
+        self.namespace.wait_until_read(self.port);
+        // Read is not yet counted: the core hands records to the plugin.
+        thread::sleep(Duration::from_millis(100));
+        self.process.signal(Signal::SIGINT);
+    }
+
+    /// The file of its JSON lines, after [`Nfacctd::finish`].
     pub fn stop(self) -> PathBuf {
-        // The plugin writes what it holds when it is told to end, and the core waits for it.
-        let _: Finished = self.process.stop(Signal::SIGINT, Duration::from_secs(30));
+        let _: Finished = self.process.wait(Duration::from_secs(30));
         crate::wait_for("nfacctd writes its file", Duration::from_secs(10), || {
             self.output.exists().then_some(())
         });

@@ -293,24 +293,42 @@ impl Namespace {
     /// Waits until a UDP socket in this namespace is bound to the port.
     pub fn wait_for_udp(&self, port: u16) {
         let what = format!("somebody listens on UDP port {port}");
-        let suffix = format!(":{port:04X}");
         wait_for(&what, Duration::from_secs(20), || {
-            self.enter(|| {
-                ["udp", "udp6"].iter().find_map(|family| {
-                    let table =
-                        fs::read_to_string(format!("/proc/thread-self/net/{family}")).ok()?;
-                    table
-                        .lines()
-                        .skip(1)
-                        .any(|line| {
-                            line.split_whitespace()
-                                .nth(1)
-                                .is_some_and(|local| local.ends_with(&suffix))
-                        })
-                        .then_some(())
-                })
-            })
+            self.udp_socket(port).map(|_| ())
         });
+    }
+
+    /// Waits until all that came to the UDP port has been read from there.
+    ///
+    /// # Panics
+    /// If the socket had to drop something: then the test is wrong, not ebpfix.
+    pub fn wait_until_read(&self, port: u16) {
+        let what = format!("all is read from UDP port {port}");
+        let dropped = wait_for(&what, Duration::from_secs(30), || {
+            let (waiting, dropped) = self.udp_socket(port)?;
+            (waiting == 0).then_some(dropped)
+        });
+        assert_eq!(
+            dropped, 0,
+            "datagrams that found no room at UDP port {port}"
+        );
+    }
+
+    /// Octets that wait at the UDP port, and datagrams that found no room there.
+    pub fn udp_socket(&self, port: u16) -> Option<(u64, u64)> {
+        let suffix = format!(":{port:04X}");
+        let line_of = |family: &str| {
+            let table = fs::read_to_string(format!("/proc/thread-self/net/{family}")).ok()?;
+            let mut fields = table
+                .lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let line =
+                fields.find(|line| line.get(1).is_some_and(|local| local.ends_with(&suffix)))?;
+            let (_, waiting) = line.get(4)?.split_once(':')?;
+            let waiting = u64::from_str_radix(waiting, 16).ok()?;
+            Some((waiting, line.last()?.parse().ok()?))
+        };
+        self.enter(|| ["udp", "udp6"].into_iter().find_map(line_of))
     }
 
     #[track_caller]
