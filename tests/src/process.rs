@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::lab::Namespace;
@@ -107,6 +107,8 @@ impl Process {
         command
             .args(&program.arguments)
             .stdin(Stdio::null())
+            // Its children end with it.
+            .process_group(0)
             .stdout(output(&stdout))
             .stderr(output(&stderr));
         if let Some(id) = program.user {
@@ -190,7 +192,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            let _ = self.child.kill();
+            let id = i32::try_from(self.child.id()).expect("a process number");
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
             let _ = self.child.wait();
         }
         if thread::panicking() {

@@ -89,6 +89,7 @@ fn what_is_sent_by_hand_is_compared_right() {
         for port in PORTS {
             socket.send_to(&message, ("127.0.0.1", port)).unwrap();
         }
+        nfacctd.finish();
         let nfcapd = nfcapd.stop();
         assert_eq!(
             (nfcapd.sequence_errors, nfcapd.bad_packets),
