@@ -107,11 +107,14 @@ fn filters_of_others_on_clsact_stay_and_run() {
     for attach in ["clsact", "tcx"] {
         let (lab, a, b) = link("others");
         b.tc(&["qdisc", "add", "dev", "b0", "clsact"]);
-        // Classic BPF that takes every packet and lets the chain go on.
+        b.ip(&["link", "add", "ifb0", "type", "ifb"]);
+        b.ip(&["link", "set", "ifb0", "up"]);
+        // They take every packet, count it, and let the chain go on.
         for preference in ["1", "50000"] {
             b.tc(&[
                 "filter", "add", "dev", "b0", "ingress", "pref", preference, "protocol", "all",
-                "matchall", "action", "continue",
+                "u32", "match", "u32", "0", "0", "action", "mirred", "egress", "mirror", "dev",
+                "ifb0", "continue",
             ]);
         }
         let before = filters(&b, "ingress");
