@@ -21,6 +21,7 @@ main() {
     command -v debootstrap >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends debootstrap
     machine=$(mktemp -d /var/tmp/ebpfix-clean.XXXXXX)
     trap 'rm -rf --one-file-system "$machine"' EXIT INT TERM
+    chmod 755 "$machine"
     make_machine
     # Mounts are made in a mount namespace of their own: they end with it.
     export machine shared purpose limit
