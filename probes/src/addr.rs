@@ -61,6 +61,39 @@ impl From<IpAddr> for IpAddress {
     }
 }
 
+/// A text that is not a MAC address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MacAddressError;
+
+impl fmt::Display for MacAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected six hexadecimal pairs with colons between, such as 02:00:5e:10:00:01")
+    }
+}
+
+impl core::error::Error for MacAddressError {}
+
+impl core::str::FromStr for MacAddress {
+    type Err = MacAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut octets = [0; 6];
+        let mut pairs = text.split(':');
+        for octet in &mut octets {
+            let pair = pairs.next().ok_or(MacAddressError)?;
+            if pair.len() != 2 || !pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(MacAddressError);
+            }
+            *octet = u8::from_str_radix(pair, 16).map_err(|_| MacAddressError)?;
+        }
+        pairs
+            .next()
+            .is_none()
+            .then_some(Self(octets))
+            .ok_or(MacAddressError)
+    }
+}
+
 impl fmt::Display for IpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.ip(), f)
@@ -87,9 +120,13 @@ impl fmt::Debug for MacAddress {
     }
 }
 
+/// In JSON both kinds of address are strings in their usual notation.
 #[cfg(feature = "serde")]
 mod json {
-    use super::{IpAddress, MacAddress};
+    use super::{IpAddress, MacAddress, MacAddressError};
+    use core::fmt;
+    use core::net::IpAddr;
+    use serde::de::{self, Deserialize, Deserializer, Visitor};
     use serde::{Serialize, Serializer};
 
     impl Serialize for IpAddress {
@@ -98,9 +135,36 @@ mod json {
         }
     }
 
+    impl<'de> Deserialize<'de> for IpAddress {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            IpAddr::deserialize(d).map(Self::from)
+        }
+    }
+
     impl Serialize for MacAddress {
         fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
             s.collect_str(self)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for MacAddress {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            struct Text;
+
+            impl Visitor<'_> for Text {
+                type Value = MacAddress;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a MAC address")
+                }
+
+                fn visit_str<E: de::Error>(self, text: &str) -> Result<MacAddress, E> {
+                    text.parse()
+                        .map_err(|error: MacAddressError| E::custom(error))
+                }
+            }
+
+            d.deserialize_str(Text)
         }
     }
 }
@@ -132,5 +196,20 @@ mod tests {
             MacAddress([0, 1, 0xab, 3, 4, 0xff]).to_string(),
             "00:01:ab:03:04:ff"
         );
+    }
+
+    #[test]
+    fn a_mac_address_is_read_back_and_nothing_else_is() {
+        let mac = MacAddress([0, 1, 0xab, 3, 4, 0xff]);
+        assert_eq!(mac.to_string().parse(), Ok(mac));
+        for wrong in [
+            "",
+            "00:01:ab:03:04",
+            "00:01:ab:03:04:ff:00",
+            "0:01:ab:03:04:fff",
+            "+0:01:ab:03:04:ff",
+        ] {
+            assert_eq!(wrong.parse::<MacAddress>(), Err(MacAddressError), "{wrong}");
+        }
     }
 }

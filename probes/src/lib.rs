@@ -10,3 +10,8 @@
 
 pub mod abi;
 pub mod addr;
+pub mod dissect;
+#[cfg(feature = "kernel")]
+#[allow(missing_docs, non_upper_case_globals)]
+pub mod kernel;
+pub mod table;

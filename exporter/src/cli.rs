@@ -1,0 +1,169 @@
+//! The command line.
+#![expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help texts, which are no Markdown"
+)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::DEFAULT_FILE;
+
+/// Flow exporter: counts every packet of every flow in the kernel, tells collectors by IPFIX or
+/// NetFlow v9.
+#[derive(Debug, Parser)]
+#[command(name = "ebpfix", version, max_term_width = 100)]
+#[command(after_help = "\
+Exit status: 0 success; 1 failure; 2 wrong use of the command line; 78 wrong configuration.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Observe and export, in the foreground
+    ///
+    /// SIGTERM and SIGINT end it: what is held is exported first. SIGHUP makes it read its
+    /// configuration again. Without a configuration it observes every interface that is up, but
+    /// lo, and prints the flows to stdout by way of a collector of its own on the loopback.
+    Run(RunArgs),
+    /// Check a configuration
+    ///
+    /// Says "FILE: ok", or else every mistake, one a line, as FILE:LINE:COLUMN: KEY: what is
+    /// expected, what was found; and exits with 78.
+    Check(CheckArgs),
+    /// Receive IPFIX and NetFlow v9 and print the flows
+    ///
+    /// From any number of exporters, over UDP. SIGTERM and SIGINT end it with a summary on stderr.
+    Collect(CollectArgs),
+    /// Ask the running exporter how it does
+    ///
+    /// Prints the ledger (what was observed, exported, is held, was lost and why), the collectors
+    /// and the interfaces.
+    Status(StatusArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print what is in force, defaults included, as a configuration file
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Arguments of `collect`.
+#[derive(Debug, Args)]
+pub struct CollectArgs {
+    /// Where to listen; an IPv6 address stands in brackets
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4739")]
+    pub listen: SocketAddr,
+    /// How flows are printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub format: OutputFormat,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which configuration file.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// Configuration file [default: /etc/ebpfix/ebpfix.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// The file that is named, else the default file.
+    pub fn path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+
+    /// The file that is named, else the default file if it exists.
+    pub fn existing(&self) -> Option<&Path> {
+        // Of a file that may not be looked at, reading it says more than leaving it out.
+        let default = Path::new(DEFAULT_FILE);
+        let default = || (!matches!(default.try_exists(), Ok(false))).then_some(default);
+        self.config.as_deref().or_else(default)
+    }
+}
+
+/// How flows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Columns, for people
+    Table,
+    /// A JSON object a line
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let cli = Cli::try_parse_from(["ebpfix", "collect"]).unwrap();
+        let Command::Collect(args) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert_eq!(args.listen, SocketAddr::from(([127, 0, 0, 1], 4739)));
+        assert_eq!(args.format, OutputFormat::Table);
+
+        let cli = Cli::try_parse_from(["ebpfix", "check"]).unwrap();
+        let Command::Check(args) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert_eq!(args.config.path(), Path::new("/etc/ebpfix/ebpfix.toml"));
+    }
+
+    #[test]
+    fn a_named_file_is_used_whether_it_exists_or_not() {
+        let cli = Cli::try_parse_from(["ebpfix", "run", "--config", "/nonexistent"]).unwrap();
+        let Command::Run(args) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert_eq!(args.config.existing(), Some(Path::new("/nonexistent")));
+    }
+
+    #[test]
+    fn the_help_names_the_default_file() {
+        let help = Cli::command()
+            .find_subcommand_mut("check")
+            .unwrap()
+            .render_help()
+            .to_string();
+        assert!(help.contains(DEFAULT_FILE), "{help}");
+    }
+}

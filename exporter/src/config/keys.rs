@@ -1,0 +1,347 @@
+//! Every key of the configuration file, once: its name, kind, range, default and meaning.
+//!
+//! From this table come what the parser knows, what `check --print` writes, and the commented
+//! example file.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the meanings of the keys go into the example file too, which is no Markdown"
+)]
+
+use std::fmt::Write as _;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+use super::kind::{
+    Address, CollectorAddress, DirectionList, Directory, Integer, Kind, Listen, Name, OneOf,
+    Patterns, PowerOfTwo, Time,
+};
+use super::types::{
+    Attach, Directions, Duplicates, Interfaces, LogFormat, LogLevel, NonIp, Protocol,
+};
+
+/// A key, its kind `K`, and what its absence means `P`.
+pub struct Key<K, P> {
+    /// Its table.
+    pub table: &'static str,
+    /// Its name in the table.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: K,
+    /// What its absence means.
+    pub presence: P,
+    /// Its meaning, for people.
+    pub doc: &'static str,
+}
+
+/// The key may be absent and has a default.
+pub struct WithDefault<T: 'static>(pub fn() -> T);
+
+/// The key may be absent; then the value is found otherwise.
+pub struct Optional {
+    /// What applies when it is absent.
+    pub otherwise: &'static str,
+    /// A value for the example, as TOML.
+    pub example: &'static str,
+}
+
+/// The key must be there.
+pub struct Required {
+    /// A value for the example, as TOML.
+    pub example: &'static str,
+}
+
+/// A key without its types.
+pub trait Described: Sync {
+    /// Its name in the table.
+    fn name(&self) -> &'static str;
+    /// What may stand in the file.
+    fn expected(&self) -> String;
+    /// What its absence means.
+    fn presence(&self) -> Presence;
+    /// Its meaning, for people.
+    fn doc(&self) -> &'static str;
+}
+
+/// What the absence of a key means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The default applies, here as TOML.
+    Default(String),
+    /// Something else applies.
+    Optional {
+        /// What.
+        otherwise: &'static str,
+        /// A value for the example, as TOML.
+        example: &'static str,
+    },
+    /// It is an error.
+    Required {
+        /// A value for the example, as TOML.
+        example: &'static str,
+    },
+}
+
+/// A table of the file and its keys.
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is `[[name]]` and there may be any number of them.
+    pub many: bool,
+    /// Its meaning, for people.
+    pub doc: &'static str,
+    /// Its keys, in the order they are shown.
+    pub keys: &'static [&'static dyn Described],
+}
+
+macro_rules! presence_type {
+    ($kind:ty, (default $value:expr)) => { WithDefault<<$kind as Kind>::Value> };
+    ($kind:ty, (optional $otherwise:literal, $example:literal)) => { Optional };
+    ($kind:ty, (required $example:literal)) => { Required };
+}
+
+macro_rules! presence {
+    ((default $value:expr)) => {
+        WithDefault(|| $value)
+    };
+    ((optional $otherwise:literal, $example:literal)) => {
+        Optional {
+            otherwise: $otherwise,
+            example: $example,
+        }
+    };
+    ((required $example:literal)) => {
+        Required { example: $example }
+    };
+}
+
+macro_rules! keys {
+    ($(
+        $table:ident $many:literal $intro:literal {
+            $($name:ident $text:literal: $kind:ty = $build:expr, $presence:tt, $doc:literal;)*
+        }
+    )*) => {
+        $(
+            #[doc = $intro]
+            pub mod $table {
+                use super::*;
+                $(
+                    #[doc = $doc]
+                    pub static $name: Key<$kind, presence_type!($kind, $presence)> = Key {
+                        table: stringify!($table),
+                        name: $text,
+                        kind: $build,
+                        presence: presence!($presence),
+                        doc: $doc,
+                    };
+                )*
+            }
+        )*
+
+        /// Every table, in the order they are shown.
+        pub static TABLES: &[Table] = &[$(
+            Table {
+                name: stringify!($table),
+                many: $many,
+                doc: $intro,
+                keys: &[$(&$table::$name),*],
+            },
+        )*];
+    };
+}
+
+const fn one_in(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => NonZeroU32::MIN,
+    }
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+keys! {
+    observation false "What is observed, and how." {
+        DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (default 1),
+            "Observation Domain ID (NetFlow v9: source ID) in every message. Give each exporter its own: some collectors tell exporters apart by it alone.";
+        INTERFACES "interfaces": Patterns = Patterns, (default Interfaces::all_but_loopback()),
+            "Names or globs (*, ?, [a-z]) of the interfaces to observe; \"!\" excludes, in any order. New interfaces are taken as they appear.";
+        DIRECTIONS "directions": DirectionList = DirectionList, (default Directions::Both),
+            "Observe packets as they enter the host, as they leave it, or both.";
+        SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),
+            "Observe 1 in this many packets, at random; 1 observes all. Collectors are told.";
+        ATTACH "attach": OneOf<Attach> = OneOf(&[("auto", Attach::Auto), ("tcx", Attach::Tcx), ("clsact", Attach::Clsact)]), (default Attach::Auto),
+            "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one.";
+        NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),
+            "Frames that are not IP: \"count\" them by reason, or make a \"flow\" of their layer 2 addresses and ethertype.";
+        AGENT_ADDRESS "agent-address": Address = Address, (optional "the address that faces the collector", "\"192.0.2.1\""),
+            "This exporter's own address, as written into its records.";
+        CACHE_SLOTS "cache-slots": PowerOfTwo = PowerOfTwo { min: 16, max: 16384 }, (optional "as many as max-flows, rounded up to a power of two, but at most 4096", "4096"),
+            "Flows in the kernel's cache, per CPU. Small is fast: the cache should stay in the CPU's own cache (256 octets a slot).";
+        LOG_RECORDS "log-records": PowerOfTwo = PowerOfTwo { min: 1024, max: 1_048_576 }, (default 65536),
+            "Flows in the kernel's log of those evicted from the cache, per CPU (112 octets each). When the exporter does not read it fast enough, what does not fit is counted as lost.";
+        DRAIN_INTERVAL "drain-interval": Time = Time { min: Duration::from_millis(10), max: Duration::from_mins(1) }, (default Duration::from_secs(1)),
+            "How often the kernel's cache is emptied into the exporter's.";
+    }
+    metering false "When a flow ends and becomes a record." {
+        ACTIVE_TIMEOUT "active-timeout": Time = Time { min: Duration::from_millis(100), max: DAY }, (default Duration::from_mins(1)),
+            "A flow that goes on is exported this often.";
+        IDLE_TIMEOUT "idle-timeout": Time = Time { min: Duration::from_millis(100), max: DAY }, (default Duration::from_secs(15)),
+            "A flow that had no packet for this long has ended.";
+        MAX_FLOWS "max-flows": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: one_in(16_777_216) }, (default one_in(131_072)),
+            "Flows held at most (about 112 octets each). When full, the flow that was idle longest is exported early.";
+        DUPLICATES "duplicates": OneOf<Duplicates> = OneOf(&[("mark", Duplicates::Mark), ("drop", Duplicates::Drop), ("keep", Duplicates::Keep)]), (default Duplicates::Mark),
+            "A flow seen on several interfaces: \"mark\" the later ones, \"drop\" and count them, or \"keep\" all alike.";
+    }
+    collector true "Who is told: one [[collector]] for each. All get everything." {
+        NAME "name": Name = Name, (optional "the address", "\"noc\""),
+            "What logs and statistics call this collector; no two have the same name.";
+        ADDRESS "address": CollectorAddress = CollectorAddress, (required "\"192.0.2.10:4739\""),
+            "Where it listens: \"HOST:PORT\", \"IPV4:PORT\" or \"[IPV6]:PORT\". Without a port: 4739 for ipfix, 2055 for netflow-v9.";
+        PROTOCOL "protocol": OneOf<Protocol> = OneOf(&[("ipfix", Protocol::Ipfix), ("netflow-v9", Protocol::NetflowV9)]), (default Protocol::Ipfix),
+            "What it understands.";
+        SOURCE_ADDRESS "source-address": Address = Address, (optional "the address of the way to the collector", "\"192.0.2.1\""),
+            "The address to send from. Many collectors know exporters by it.";
+        SOURCE_PORT "source-port": Integer<NonZeroU16> = Integer { min: NonZeroU16::MIN, max: NonZeroU16::MAX }, (optional "a free port, kept while the exporter runs", "49739"),
+            "The UDP port to send from.";
+        DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (optional "observation.domain-id", "1"),
+            "Observation Domain ID towards this collector only.";
+        TEMPLATE_INTERVAL "template-interval": Time = Time { min: Duration::from_secs(1), max: DAY }, (default Duration::from_mins(1)),
+            "Templates are sent again this often: a collector that starts later understands nothing before.";
+        TEMPLATE_MESSAGES "template-messages": Integer<u32> = Integer { min: 0, max: 1_000_000 }, (default 1000),
+            "Templates are also sent again after this many messages; 0: by time only. 1000 cost less than a thousandth of the traffic, and a busy exporter's collector is without them for seconds, not a minute.";
+        MAX_MESSAGE_SIZE "max-message-size": Integer<u16> = Integer { min: 512, max: 65_507 }, (optional "what the path's MTU holds", "1400"),
+            "Octets of a message at most, without IP and UDP headers. What exceeds the path's MTU is sent in fragments.";
+        RATE_LIMIT "rate-limit": Integer<u32> = Integer { min: 0, max: u32::MAX }, (default 0),
+            "Flow records sent per second at most; 0: no limit. What has to wait too long is counted as lost.";
+    }
+    metrics false "Statistics for Prometheus." {
+        LISTEN "listen": Listen = Listen, (optional "no listener", "\"127.0.0.1:9464\""),
+            "Where to serve them over HTTP.";
+    }
+    daemon false "Where things are on this host." {
+        RUN_DIR "run-dir": Directory = Directory { max_len: 90, dots: true }, (default "/run/ebpfix".into()),
+            "Holds control.sock, which \"ebpfix status\" asks. Several exporters on one host have one each.";
+        PIN_DIR "pin-dir": Directory = Directory { max_len: 200, dots: false }, (default "/sys/fs/bpf/ebpfix".into()),
+            "In a BPF file system: holds what survives a restart of the exporter.";
+    }
+    log false "What the exporter says, on stderr." {
+        LEVEL "level": OneOf<LogLevel> = OneOf(&[("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]), (default LogLevel::Info),
+            "The least severity that is logged.";
+        FORMAT "format": OneOf<LogFormat> = OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]), (default LogFormat::Text),
+            "Lines for people, or a JSON object a line.";
+    }
+}
+
+/// The commented example: every key with its default, or where it has none, an example in a comment.
+pub fn example() -> String {
+    let mut text = String::from(
+        "# Every key of the configuration of ebpfix, with its default. A key that has no fixed\n\
+         # default stands in a comment, with an example. `ebpfix check --config FILE` says whether a\n\
+         # file is right; `--print` adds what is in force.\n",
+    );
+    for table in TABLES {
+        let (open, close) = if table.many { ("[[", "]]") } else { ("[", "]") };
+        text.push('\n');
+        comment(&mut text, table.doc);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{open}{}{close}", table.name);
+        for key in table.keys {
+            let name = key.name();
+            let expected = key.expected();
+            text.push('\n');
+            comment(&mut text, key.doc());
+            let _ = match key.presence() {
+                Presence::Default(value) => {
+                    comment(&mut text, &format!("Takes {expected}."));
+                    writeln!(text, "{name} = {value}")
+                }
+                Presence::Optional { otherwise, example } => {
+                    comment(
+                        &mut text,
+                        &format!("Takes {expected}. Default: {otherwise}."),
+                    );
+                    writeln!(text, "#{name} = {example}")
+                }
+                Presence::Required { example } => {
+                    comment(&mut text, &format!("Takes {expected}. Required."));
+                    writeln!(text, "{name} = {example}")
+                }
+            };
+        }
+    }
+    text
+}
+
+/// The text as comment lines of at most 100 columns.
+fn comment(out: &mut String, text: &str) {
+    const COLUMNS: usize = 100;
+    let mut column = 0;
+    for word in text.split(' ') {
+        if column == 0 || column + 1 + word.len() > COLUMNS {
+            out.push_str(if column == 0 { "#" } else { "\n#" });
+            column = 1;
+        }
+        out.push(' ');
+        out.push_str(word);
+        column += 1 + word.len();
+    }
+    out.push('\n');
+}
+
+impl<K: Kind> Described for Key<K, WithDefault<K::Value>> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn expected(&self) -> String {
+        self.kind.expected()
+    }
+
+    fn presence(&self) -> Presence {
+        Presence::Default(self.kind.write(&(self.presence.0)()))
+    }
+
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+}
+
+impl<K: Kind> Described for Key<K, Optional> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn expected(&self) -> String {
+        self.kind.expected()
+    }
+
+    fn presence(&self) -> Presence {
+        Presence::Optional {
+            otherwise: self.presence.otherwise,
+            example: self.presence.example,
+        }
+    }
+
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+}
+
+impl<K: Kind> Described for Key<K, Required> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn expected(&self) -> String {
+        self.kind.expected()
+    }
+
+    fn presence(&self) -> Presence {
+        Presence::Required {
+            example: self.presence.example,
+        }
+    }
+
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+}

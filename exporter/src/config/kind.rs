@@ -1,0 +1,556 @@
+//! The kinds of value a key can have: how each is read, described and written.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::types::{Directions, InterfacePattern, Interfaces, Target};
+
+/// A value as it stands in the file.
+pub type Spanned<'i> = toml::Spanned<DeValue<'i>>;
+
+/// One kind of value.
+pub trait Kind: Sync {
+    /// What it is in the program.
+    type Value;
+
+    /// What may stand in the file, after the word "expected".
+    fn expected(&self) -> String;
+
+    /// The value, or what is wrong with it.
+    fn read(&self, value: &Spanned<'_>) -> Result<Self::Value, Mismatch>;
+
+    /// The value as TOML text that [`read`](Self::read) takes.
+    fn write(&self, value: &Self::Value) -> String;
+}
+
+/// A value that is not of the kind its key wants.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Where in the file, if not the whole value.
+    pub span: Option<Range<usize>>,
+    /// What was expected there, if not what [`Kind::expected`] says.
+    pub expected: Option<String>,
+    /// What stands there.
+    pub found: String,
+}
+
+impl Mismatch {
+    fn of(value: &Spanned<'_>) -> Self {
+        Self {
+            span: Some(value.span()),
+            expected: None,
+            found: found(value.get_ref()),
+        }
+    }
+}
+
+/// A whole number in a range, both ends included.
+pub struct Integer<T> {
+    /// The least.
+    pub min: T,
+    /// The greatest.
+    pub max: T,
+}
+
+impl<T: Whole> Kind for Integer<T> {
+    type Value = T;
+
+    fn expected(&self) -> String {
+        let (min, max) = (self.min.to_u64(), self.max.to_u64());
+        format!("an integer from {min} to {max}")
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<T, Mismatch> {
+        integer(value.get_ref())
+            .filter(|number| (self.min.to_u64()..=self.max.to_u64()).contains(number))
+            .and_then(T::from_u64)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &T) -> String {
+        value.to_u64().to_string()
+    }
+}
+
+/// A power of two in a range, both ends included.
+pub struct PowerOfTwo {
+    /// The least.
+    pub min: u32,
+    /// The greatest.
+    pub max: u32,
+}
+
+impl Kind for PowerOfTwo {
+    type Value = u32;
+
+    fn expected(&self) -> String {
+        format!("a power of two from {} to {}", self.min, self.max)
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<u32, Mismatch> {
+        integer(value.get_ref())
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| (self.min..=self.max).contains(number) && number.is_power_of_two())
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &u32) -> String {
+        value.to_string()
+    }
+}
+
+/// A span of time in a range, both ends included: numbers with the units `ms`, `s`, `m`, `h`.
+pub struct Time {
+    /// The least.
+    pub min: Duration,
+    /// The greatest.
+    pub max: Duration,
+}
+
+impl Kind for Time {
+    type Value = Duration;
+
+    fn expected(&self) -> String {
+        let (min, max) = (time_text(self.min), time_text(self.max));
+        format!("a time from \"{min}\" to \"{max}\"")
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<Duration, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.and_then(time)
+            .filter(|time| (self.min..=self.max).contains(time))
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &Duration) -> String {
+        quote(&time_text(*value))
+    }
+}
+
+/// One of some words.
+pub struct OneOf<T: 'static>(
+    /// Each word and what it stands for.
+    pub &'static [(&'static str, T)],
+);
+
+impl<T: Copy + PartialEq + Sync> Kind for OneOf<T> {
+    type Value = T;
+
+    fn expected(&self) -> String {
+        let mut text = String::new();
+        for (index, (word, _)) in self.0.iter().enumerate() {
+            text.push_str(match index {
+                0 => "",
+                last if last + 1 == self.0.len() => " or ",
+                _ => ", ",
+            });
+            text.push_str(&quote(word));
+        }
+        text
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<T, Mismatch> {
+        let text = value.get_ref().as_str();
+        self.0
+            .iter()
+            .find(|(word, _)| text == Some(word))
+            .map(|(_, meaning)| *meaning)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &T) -> String {
+        let word = self.0.iter().find(|(_, meaning)| meaning == value);
+        quote(word.map_or("", |(word, _)| word))
+    }
+}
+
+/// The patterns of interface names.
+pub struct Patterns;
+
+impl Kind for Patterns {
+    type Value = Interfaces;
+
+    fn expected(&self) -> String {
+        "a list of interface names or globs, such as [\"eth*\", \"!eth7\"]".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<Interfaces, Mismatch> {
+        let list = value.get_ref().as_array();
+        let list = list.ok_or_else(|| Mismatch::of(value))?;
+        let mut patterns = Vec::new();
+        for item in list {
+            let pattern = item.get_ref().as_str();
+            let pattern = pattern.and_then(|text| text.parse::<InterfacePattern>().ok());
+            patterns.push(pattern.ok_or_else(|| Mismatch {
+                expected: Some("an interface name or a glob, such as \"eth*\"".to_owned()),
+                ..Mismatch::of(item)
+            })?);
+        }
+        Interfaces::new(patterns).ok_or_else(|| Mismatch {
+            expected: Some("at least one pattern without \"!\"".to_owned()),
+            found: if list.is_empty() {
+                "none"
+            } else {
+                "only exclusions"
+            }
+            .to_owned(),
+            ..Mismatch::of(value)
+        })
+    }
+
+    fn write(&self, value: &Interfaces) -> String {
+        let texts: Vec<_> = value
+            .patterns()
+            .iter()
+            .map(|pattern| quote(&pattern.to_string()))
+            .collect();
+        format!("[{}]", texts.join(", "))
+    }
+}
+
+/// A list of directions.
+pub struct DirectionList;
+
+impl DirectionList {
+    const WORDS: OneOf<Directions> = OneOf(&[
+        ("ingress", Directions::Ingress),
+        ("egress", Directions::Egress),
+    ]);
+}
+
+impl Kind for DirectionList {
+    type Value = Directions;
+
+    fn expected(&self) -> String {
+        "a list of \"ingress\", \"egress\" or both".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<Directions, Mismatch> {
+        let list = value.get_ref().as_array();
+        let list = list.ok_or_else(|| Mismatch::of(value))?;
+        let mut directions = None;
+        for item in list {
+            let direction = Self::WORDS.read(item).map_err(|mismatch| Mismatch {
+                expected: Some(Self::WORDS.expected()),
+                ..mismatch
+            })?;
+            directions = match directions {
+                None => Some(direction),
+                Some(before) if before == direction => Some(before),
+                Some(_) => Some(Directions::Both),
+            };
+        }
+        directions.ok_or_else(|| Mismatch {
+            found: "an empty list".to_owned(),
+            ..Mismatch::of(value)
+        })
+    }
+
+    fn write(&self, value: &Directions) -> String {
+        match value {
+            Directions::Ingress => "[\"ingress\"]",
+            Directions::Egress => "[\"egress\"]",
+            Directions::Both => "[\"ingress\", \"egress\"]",
+        }
+        .to_owned()
+    }
+}
+
+/// A collector: host and, where it is not the protocol's own, port.
+pub struct CollectorAddress;
+
+impl Kind for CollectorAddress {
+    type Value = Target;
+
+    fn expected(&self) -> String {
+        "\"HOST:PORT\", \"IPV4:PORT\" or \"[IPV6]:PORT\"".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<Target, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.and_then(|text| text.parse().ok())
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &Target) -> String {
+        let Target { host, port } = value;
+        let text = match (host, port) {
+            (host, Some(port)) => super::Endpoint {
+                host: host.clone(),
+                port: *port,
+            }
+            .to_string(),
+            (super::Host::Address(address), None) => address.to_string(),
+            (super::Host::Name(name), None) => name.clone(),
+        };
+        quote(&text)
+    }
+}
+
+/// An IP address of this host.
+pub struct Address;
+
+impl Kind for Address {
+    type Value = IpAddr;
+
+    fn expected(&self) -> String {
+        "an IPv4 or IPv6 address, such as \"192.0.2.1\"".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<IpAddr, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.and_then(|text| text.parse::<IpAddr>().ok())
+            .filter(|address| !address.is_unspecified() && !address.is_multicast())
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &IpAddr) -> String {
+        quote(&value.to_string())
+    }
+}
+
+/// An address and a port to listen at.
+pub struct Listen;
+
+impl Kind for Listen {
+    type Value = SocketAddr;
+
+    fn expected(&self) -> String {
+        "\"IPV4:PORT\" or \"[IPV6]:PORT\"".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<SocketAddr, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.and_then(|text| text.parse().ok())
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &SocketAddr) -> String {
+        quote(&value.to_string())
+    }
+}
+
+/// The path of a directory.
+pub struct Directory {
+    /// The most octets the path may have.
+    pub max_len: usize,
+    /// Whether a dot is allowed: no name in a BPF file system may have one.
+    pub dots: bool,
+}
+
+impl Kind for Directory {
+    type Value = PathBuf;
+
+    fn expected(&self) -> String {
+        let dots = if self.dots { "" } else { " and no dot" };
+        let Self { max_len, .. } = self;
+        format!("an absolute path of at most {max_len} octets{dots}")
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<PathBuf, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.filter(|text| text.starts_with('/') && text.len() <= self.max_len)
+            .filter(|text| self.dots || !text.contains('.'))
+            .filter(|text| !text.contains('\0'))
+            .map(PathBuf::from)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &PathBuf) -> String {
+        quote(&value.to_string_lossy())
+    }
+}
+
+/// What the operator calls a thing.
+pub struct Name;
+
+impl Kind for Name {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a name of 1 to 64 printable characters".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<String, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.filter(|text| (1..=64).contains(&text.chars().count()))
+            .filter(|text| !text.chars().any(char::is_control) && text.trim() == *text)
+            .map(str::to_owned)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
+/// The whole numbers a key can have.
+pub trait Whole: Copy + Sync {
+    /// `None` where the number does not fit.
+    fn from_u64(number: u64) -> Option<Self>;
+    /// The number.
+    fn to_u64(self) -> u64;
+}
+
+macro_rules! whole {
+    ($($type:ty: $inner:ty, $get:expr;)*) => {$(
+        impl Whole for $type {
+            fn from_u64(number: u64) -> Option<Self> {
+                <$type>::try_from(<$inner>::try_from(number).ok()?).ok()
+            }
+
+            fn to_u64(self) -> u64 {
+                u64::from($get(self))
+            }
+        }
+    )*};
+}
+
+whole! {
+    u16: u16, u16::from;
+    u32: u32, u32::from;
+    NonZeroU16: u16, NonZeroU16::get;
+    NonZeroU32: u32, NonZeroU32::get;
+}
+
+/// Text as a TOML basic string.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// What stands in the file, as the end of the sentence "expected X, found ...".
+pub fn found(value: &DeValue<'_>) -> String {
+    const SHOWN: usize = 60;
+    let short = |text: &str| -> String {
+        match text.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}...", &text[..end]),
+            None => text.to_owned(),
+        }
+    };
+    match value {
+        DeValue::String(text) => quote(&short(text)),
+        DeValue::Integer(number) => short(&number.to_string()),
+        DeValue::Float(number) => short(&number.to_string()),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(_) => "a date or time without quotes".to_owned(),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+fn integer(value: &DeValue<'_>) -> Option<u64> {
+    let number = value.as_integer()?;
+    u64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// `90s`, `1m30s`, `500ms`: numbers with units, at least one, added up.
+fn time(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let number: u64 = number.parse().ok()?;
+        let end = after.find(|c: char| c.is_ascii_digit());
+        let (unit, after) = after.split_at(end.unwrap_or(after.len()));
+        let millis_each = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        let part = Duration::from_millis(number.checked_mul(millis_each)?);
+        total = total.checked_add(part)?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+fn time_text(time: Duration) -> String {
+    match time.as_millis() {
+        0 => "0s".to_owned(),
+        hours if hours.is_multiple_of(3_600_000) => format!("{}h", hours / 3_600_000),
+        seconds if seconds.is_multiple_of(1000) => format!("{}s", seconds / 1000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_numbers_with_units() {
+        for (text, millis) in [
+            ("60s", 60_000),
+            ("500ms", 500),
+            ("1m30s", 90_000),
+            ("2h", 7_200_000),
+            ("1h1m1s1ms", 3_661_001),
+            ("0s", 0),
+        ] {
+            assert_eq!(time(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "60",
+            "60 s",
+            "-1s",
+            "1.5s",
+            "1d",
+            "1s ",
+            "1S",
+            "99999999999999999999s",
+            "18446744073709551615h",
+            "5s6",
+            "５s",
+        ] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn written_times_read_as_the_same() {
+        for millis in [1, 10, 999, 1000, 1500, 60_000, 86_400_000] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(time(&time_text(duration)), Some(duration));
+        }
+    }
+
+    #[test]
+    fn quoted_text_reads_as_the_same() {
+        for text in ["", "plain", "\"\\\u{7f}\u{0}\t\n", "größe 流", "C:\\dir"] {
+            let quoted = quote(text);
+            let value = DeValue::parse(&quoted).unwrap();
+            assert_eq!(value.get_ref().as_str(), Some(text));
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_in_messages() {
+        let text = "ü".repeat(100);
+        let value = DeValue::String(text.into());
+        assert_eq!(found(&value), format!("\"{}...\"", "ü".repeat(60)));
+    }
+}

@@ -1,0 +1,366 @@
+//! The configuration: what the program uses ([`Config`]), apart from the form it has in a file.
+//!
+//! A file is read whole: [`Config::load`] gives either a configuration, every value of it parsed and
+//! in range, or every mistake in the file with its place. All keys are described in [`keys`].
+
+pub mod keys;
+pub mod kind;
+mod read;
+mod types;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keys::{Key, TABLES};
+use kind::Kind;
+
+pub use read::{Errors, Loaded, Position, Problem, parse};
+pub use types::{
+    Attach, Directions, Duplicates, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
+    InvalidTarget, LogFormat, LogLevel, NonIp, Protocol, Target,
+};
+
+/// The file that is read where the command line names none.
+pub const DEFAULT_FILE: &str = "/etc/ebpfix/ebpfix.toml";
+
+/// Everything an exporter can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What is observed, and how.
+    pub observation: Observation,
+    /// When a flow ends and becomes a record.
+    pub metering: Metering,
+    /// Who is told; names differ. May be empty: then every flow is counted as lost.
+    pub collectors: Vec<Collector>,
+    /// Statistics over HTTP.
+    pub metrics: Metrics,
+    /// Where things are on this host.
+    pub daemon: Daemon,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// The Observation Point and the kernel's side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Observation Domain ID (RFC 7011 section 3.1; `NetFlow` v9: Source ID).
+    pub domain_id: u32,
+    /// Which interfaces are observed.
+    pub interfaces: Interfaces,
+    /// At which side of them.
+    pub directions: Directions,
+    /// 1 in this many packets is observed.
+    pub sampling: NonZeroU32,
+    /// How the programs are attached.
+    pub attach: Attach,
+    /// What becomes of frames that are not IP.
+    pub non_ip: NonIp,
+    /// `exporterIPv4Address` or `exporterIPv6Address`; `None`: the address that faces the collector.
+    pub agent_address: Option<IpAddr>,
+    /// Slots of the kernel's cache, per CPU; a power of two, 16 to 16384.
+    pub cache_slots: u32,
+    /// Records in the kernel's eviction log, per CPU; a power of two, 1024 to 1048576.
+    pub log_records: u32,
+    /// How often the kernel's cache is drained.
+    pub drain_interval: Duration,
+}
+
+/// The Metering Process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metering {
+    /// A flow that goes on is exported this often (RFC 5470 section 5.1.1).
+    pub active_timeout: Duration,
+    /// A flow without packets for this long has ended.
+    pub idle_timeout: Duration,
+    /// Flows held at most, 1 to 16777216.
+    pub max_flows: NonZeroU32,
+    /// What becomes of a flow seen on several interfaces.
+    pub duplicates: Duplicates,
+}
+
+/// A Collecting Process and how it is to be spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// What logs and statistics call it.
+    pub name: String,
+    /// Where it listens.
+    pub address: Endpoint,
+    /// What it understands.
+    pub protocol: Protocol,
+    /// The address to send from; `None`: the routing's choice.
+    pub source_address: Option<IpAddr>,
+    /// The port to send from; `None`: a free one, kept.
+    pub source_port: Option<NonZeroU16>,
+    /// Observation Domain ID towards this collector, if not [`Observation::domain_id`].
+    pub domain_id: Option<u32>,
+    /// Templates are sent again this often.
+    pub template_interval: Duration,
+    /// Templates are sent again after this many messages; 0: by time only.
+    pub template_messages: u32,
+    /// Octets of a message at most, without IP and UDP headers, 512 to 65507; `None`: what the
+    /// path's MTU holds.
+    pub max_message_size: Option<u16>,
+    /// Flow records a second at most; `None`: no limit.
+    pub rate_limit: Option<NonZeroU32>,
+}
+
+impl Collector {
+    /// A collector of which only the address is known; all else is the default.
+    pub fn new(name: String, address: Endpoint, protocol: Protocol) -> Self {
+        use keys::collector as key;
+        Self {
+            name,
+            address,
+            protocol,
+            source_address: None,
+            source_port: None,
+            domain_id: None,
+            template_interval: (key::TEMPLATE_INTERVAL.presence.0)(),
+            template_messages: (key::TEMPLATE_MESSAGES.presence.0)(),
+            max_message_size: None,
+            rate_limit: NonZeroU32::new((key::RATE_LIMIT.presence.0)()),
+        }
+    }
+}
+
+/// Statistics over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where to listen; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Where things are on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// The directory of the control socket.
+    pub run_dir: PathBuf,
+    /// The directory of pins, in a BPF file system.
+    pub pin_dir: PathBuf,
+}
+
+impl Daemon {
+    /// The control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run_dir.join("control.sock")
+    }
+}
+
+/// What is logged, on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least severity.
+    pub level: LogLevel,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Default for Config {
+    /// Every key's default: what an empty file gives. There is no collector.
+    fn default() -> Self {
+        let max_flows = (keys::metering::MAX_FLOWS.presence.0)();
+        Self {
+            observation: Observation {
+                domain_id: (keys::observation::DOMAIN_ID.presence.0)(),
+                interfaces: (keys::observation::INTERFACES.presence.0)(),
+                directions: (keys::observation::DIRECTIONS.presence.0)(),
+                sampling: (keys::observation::SAMPLING.presence.0)(),
+                attach: (keys::observation::ATTACH.presence.0)(),
+                non_ip: (keys::observation::NON_IP.presence.0)(),
+                agent_address: None,
+                cache_slots: default_cache_slots(max_flows),
+                log_records: (keys::observation::LOG_RECORDS.presence.0)(),
+                drain_interval: (keys::observation::DRAIN_INTERVAL.presence.0)(),
+            },
+            metering: Metering {
+                active_timeout: (keys::metering::ACTIVE_TIMEOUT.presence.0)(),
+                idle_timeout: (keys::metering::IDLE_TIMEOUT.presence.0)(),
+                max_flows,
+                duplicates: (keys::metering::DUPLICATES.presence.0)(),
+            },
+            collectors: Vec::new(),
+            metrics: Metrics { listen: None },
+            daemon: Daemon {
+                run_dir: (keys::daemon::RUN_DIR.presence.0)(),
+                pin_dir: (keys::daemon::PIN_DIR.presence.0)(),
+            },
+            log: Log {
+                level: (keys::log::LEVEL.presence.0)(),
+                format: (keys::log::FORMAT.presence.0)(),
+            },
+        }
+    }
+}
+
+impl Config {
+    /// What `run` uses where there is no file: every default, and the built-in collector, which
+    /// listens at `collector`.
+    pub fn zero(collector: SocketAddr) -> Self {
+        let port = NonZeroU16::new(collector.port()).unwrap_or(Protocol::Ipfix.default_port());
+        let address = Endpoint {
+            host: Host::Address(collector.ip()),
+            port,
+        };
+        let built_in = Collector::new("built-in".to_owned(), address, Protocol::Ipfix);
+        Self {
+            collectors: vec![built_in],
+            ..Self::default()
+        }
+    }
+
+    /// Reads a file. Its path is its name in messages.
+    pub fn load(path: &Path) -> Result<Loaded, Errors> {
+        let file = path.display().to_string();
+        let text = read_text(path).map_err(|(position, message)| {
+            Errors(vec![Problem {
+                file: file.clone(),
+                position,
+                key: None,
+                message,
+            }])
+        })?;
+        parse(&file, &text)
+    }
+
+    /// The configuration as a file, which reads as the same configuration. Only keys that are in
+    /// force are in it.
+    pub fn to_toml(&self) -> String {
+        let Self {
+            observation,
+            metering,
+            collectors,
+            metrics,
+            daemon,
+            log,
+        } = self;
+        let mut out = Writer::default();
+
+        out.table("observation");
+        out.key(&keys::observation::DOMAIN_ID, &observation.domain_id);
+        out.key(&keys::observation::INTERFACES, &observation.interfaces);
+        out.key(&keys::observation::DIRECTIONS, &observation.directions);
+        out.key(&keys::observation::SAMPLING, &observation.sampling);
+        out.key(&keys::observation::ATTACH, &observation.attach);
+        out.key(&keys::observation::NON_IP, &observation.non_ip);
+        out.some(
+            &keys::observation::AGENT_ADDRESS,
+            observation.agent_address.as_ref(),
+        );
+        out.key(&keys::observation::CACHE_SLOTS, &observation.cache_slots);
+        out.key(&keys::observation::LOG_RECORDS, &observation.log_records);
+        out.key(
+            &keys::observation::DRAIN_INTERVAL,
+            &observation.drain_interval,
+        );
+
+        out.table("metering");
+        out.key(&keys::metering::ACTIVE_TIMEOUT, &metering.active_timeout);
+        out.key(&keys::metering::IDLE_TIMEOUT, &metering.idle_timeout);
+        out.key(&keys::metering::MAX_FLOWS, &metering.max_flows);
+        out.key(&keys::metering::DUPLICATES, &metering.duplicates);
+
+        for collector in collectors {
+            use keys::collector as key;
+            let target = Target {
+                host: collector.address.host.clone(),
+                port: Some(collector.address.port),
+            };
+            out.table("collector");
+            out.key(&key::NAME, &collector.name);
+            out.key(&key::ADDRESS, &target);
+            out.key(&key::PROTOCOL, &collector.protocol);
+            out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
+            out.some(&key::SOURCE_PORT, collector.source_port.as_ref());
+            out.some(&key::DOMAIN_ID, collector.domain_id.as_ref());
+            out.key(&key::TEMPLATE_INTERVAL, &collector.template_interval);
+            out.key(&key::TEMPLATE_MESSAGES, &collector.template_messages);
+            out.some(&key::MAX_MESSAGE_SIZE, collector.max_message_size.as_ref());
+            out.key(
+                &key::RATE_LIMIT,
+                &collector.rate_limit.map_or(0, NonZeroU32::get),
+            );
+        }
+
+        out.table("metrics");
+        out.some(&keys::metrics::LISTEN, metrics.listen.as_ref());
+
+        out.table("daemon");
+        out.key(&keys::daemon::RUN_DIR, &daemon.run_dir);
+        out.key(&keys::daemon::PIN_DIR, &daemon.pin_dir);
+
+        out.table("log");
+        out.key(&keys::log::LEVEL, &log.level);
+        out.key(&keys::log::FORMAT, &log.format);
+        out.text
+    }
+}
+
+#[derive(Default)]
+struct Writer {
+    text: String,
+}
+
+impl Writer {
+    fn table(&mut self, name: &str) {
+        let many = TABLES.iter().any(|table| table.name == name && table.many);
+        let (open, close) = if many { ("[[", "]]") } else { ("[", "]") };
+        let gap = if self.text.is_empty() { "" } else { "\n" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "{gap}{open}{name}{close}");
+    }
+
+    fn key<K: Kind, P>(&mut self, key: &Key<K, P>, value: &K::Value) {
+        let _ = writeln!(self.text, "{} = {}", key.name, key.kind.write(value));
+    }
+
+    fn some<K: Kind, P>(&mut self, key: &Key<K, P>, value: Option<&K::Value>) {
+        if let Some(value) = value {
+            self.key(key, value);
+        }
+    }
+}
+
+/// Slots of the kernel's cache where the file does not say: no more than there may be flows, and
+/// small enough for the CPU's own cache.
+pub fn default_cache_slots(max_flows: NonZeroU32) -> u32 {
+    max_flows.get().min(4096).next_power_of_two().max(16)
+}
+
+fn read_text(path: &Path) -> Result<String, (Option<Position>, String)> {
+    /// No configuration is this large; `/dev/zero` is.
+    const LIMIT: u64 = 1 << 20;
+    let mut octets = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LIMIT + 1).read_to_end(&mut octets))
+        .map_err(|error| (None, format!("cannot be read: {}", reason(&error))))?;
+    if octets.len() as u64 > LIMIT {
+        let message = format!("is no configuration: it has more than {LIMIT} octets");
+        return Err((None, message));
+    }
+    String::from_utf8(octets).map_err(|error| {
+        let (good, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let position = Position::after(&String::from_utf8_lossy(good));
+        let octet = bad.first().copied().unwrap_or_default();
+        (
+            Some(position),
+            format!("expected text in UTF-8, found the octet {octet:#04x}"),
+        )
+    })
+}
+
+/// What the system says, without the number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((reason, _)) => reason.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Programs on devices: by TCX where the kernel has it, else as a filter on clsact.
+
+use super::bpf::{self, Direction};
+use super::error::Error;
+use super::links::Interface;
+use super::object::NetPrograms;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// How programs are attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AttachMode {
+    /// TCX where the kernel has it, else clsact.
+    #[default]
+    Auto,
+    /// TCX (Linux 6.6 and newer) or not at all.
+    Tcx,
+    /// A filter of our own on the device's clsact qdisc, which is shared with others.
+    Clsact,
+}
+
+/// How a program came to be attached.
+#[derive(Debug)]
+enum Attachment {
+    /// Held by the link's descriptor.
+    Tcx { _link: OwnedFd },
+    /// Held by the qdisc until taken off; `program` tells our filter from a stranger's.
+    Clsact { program: u32 },
+}
+
+/// ARPHRD numbers of devices whose frames begin with an Ethernet header.
+const ETHERNET: [u16; 2] = [libc::ARPHRD_ETHER, libc::ARPHRD_LOOPBACK];
+/// ARPHRD numbers of devices whose packets begin with the network header: tun and wireguard
+/// (NONE), ppp, raw IP (cellular modems), tunnels.
+const NETWORK: [u16; 8] = [
+    libc::ARPHRD_NONE,
+    libc::ARPHRD_PPP,
+    519, // ARPHRD_RAWIP
+    libc::ARPHRD_TUNNEL,
+    libc::ARPHRD_TUNNEL6,
+    libc::ARPHRD_SIT,
+    libc::ARPHRD_IPGRE,
+    823, // ARPHRD_IP6GRE
+];
+
+/// What is attached, and where.
+#[derive(Debug, Default)]
+pub struct Attachments {
+    by_place: BTreeMap<(u32, Direction), Attachment>,
+}
+
+impl Attachments {
+    /// Attaches the fitting program to each of `directions` of a device. All or nothing: where
+    /// one fails, those that this call attached come off again.
+    pub fn attach(
+        &mut self,
+        programs: &NetPrograms,
+        interface: &Interface,
+        directions: &[Direction],
+        mode: AttachMode,
+    ) -> Result<(), Error> {
+        let ethernet = ETHERNET.contains(&interface.link_type);
+        if !ethernet && !NETWORK.contains(&interface.link_type) {
+            return Err(Error::LinkType {
+                interface: interface.name.clone(),
+                link_type: interface.link_type,
+            });
+        }
+        let mut done = Vec::new();
+        for &direction in directions {
+            let place = (interface.index, direction);
+            if self.by_place.contains_key(&place) {
+                continue;
+            }
+            match attach_one(programs.for_device(ethernet, direction), interface, direction, mode) {
+                Ok(attachment) => {
+                    self.by_place.insert(place, attachment);
+                    done.push(direction);
+                }
+                Err(error) => {
+                    for direction in done {
+                        self.detach_one(interface.index, direction);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes off what is attached to the device, and nothing else.
+    pub fn detach(&mut self, if_index: u32) {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            self.detach_one(if_index, direction);
+        }
+    }
+
+    /// Takes off everything that was attached.
+    pub fn detach_all(&mut self) {
+        let places: Vec<_> = self.by_place.keys().copied().collect();
+        for (if_index, direction) in places {
+            self.detach_one(if_index, direction);
+        }
+    }
+
+    /// How the device is observed in a direction: `tcx`, `clsact`, or not at all.
+    pub fn kind(&self, if_index: u32, direction: Direction) -> Option<&'static str> {
+        self.by_place.get(&(if_index, direction)).map(|attachment| match attachment {
+            Attachment::Tcx { .. } => "tcx",
+            Attachment::Clsact { .. } => "clsact",
+        })
+    }
+
+    /// The devices that something is attached to.
+    pub fn interfaces(&self) -> Vec<u32> {
+        let mut indices: Vec<u32> = self.by_place.keys().map(|&(index, _)| index).collect();
+        indices.dedup();
+        indices
+    }
+
+    /// Forgets what was attached to a device that is gone, with its qdisc.
+    pub fn forget(&mut self, if_index: u32) {
+        self.by_place.retain(|&(index, _), _| index != if_index);
+    }
+
+    fn detach_one(&mut self, if_index: u32, direction: Direction) {
+        // A TCX link is detached by closing it.
+        if let Some(Attachment::Clsact { program }) = self.by_place.remove(&(if_index, direction)) {
+            // Somebody may have put another program in this place since.
+            if bpf::clsact_program(if_index, direction) != Some(program) {
+                return;
+            }
+            if let Err(error) = bpf::detach_clsact(if_index, direction) {
+                tracing::warn!(if_index, ?direction, %error, "cannot take the filter off");
+            }
+        }
+    }
+}
+
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        self.detach_all();
+    }
+}
+
+fn attach_one(
+    program: &OwnedFd,
+    interface: &Interface,
+    direction: Direction,
+    mode: AttachMode,
+) -> Result<Attachment, Error> {
+    let failed = |error: io::Error| match error.raw_os_error() {
+        Some(libc::ENODEV) => Error::NoInterface { interface: interface.name.clone() },
+        _ => Error::os(format!("{}: attaching to {direction:?}", interface.name), error),
+    };
+    if mode != AttachMode::Clsact {
+        match bpf::attach_tcx(program, interface.index, direction) {
+            Ok(link) => return Ok(Attachment::Tcx { _link: link }),
+            // What kernels before 6.6 answer to an unknown attach type.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                if mode == AttachMode::Tcx {
+                    return Err(Error::NoTcx { interface: interface.name.clone() });
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    bpf::attach_clsact(program, interface.index, direction).map_err(failed)?;
+    let program = bpf::program_id(program).map_err(failed)?;
+    Ok(Attachment::Clsact { program })
+}

@@ -1,0 +1,307 @@
+//! The system calls: one safe function for each, over `bpf-sys` (libbpf) and `libc`.
+//!
+//! With [`mapped`](super::mapped) the only unsafe code of the exporter.
+
+use super::error::Error;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+
+/// `attach_type` of TCX programs (`enum bpf_attach_type`, Linux 6.6).
+const BPF_TCX_INGRESS: u32 = 46;
+const BPF_TCX_EGRESS: u32 = 47;
+/// Attach before all others.
+const BPF_F_BEFORE: u32 = 1 << 3;
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// Which way packets go past a program.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Direction {
+    /// Into the host.
+    Ingress,
+    /// Out of the host.
+    Egress,
+}
+
+/// The place of our filter among others on a clsact hook: first, under a handle that is ours.
+pub const TC_PRIORITY: u32 = 1;
+/// "eb" "fx".
+pub const TC_HANDLE: u32 = 0x6562_6678;
+
+/// Opens a pinned object.
+pub fn open_pinned(path: &Path) -> Result<OwnedFd, Error> {
+    let c_path = c_string(path.as_os_str().as_bytes());
+    // SAFETY: a NUL-terminated path that outlives the call.
+    let fd = unsafe { bpf_sys::bpf_obj_get(c_path.as_ptr()) };
+    owned(fd, || format!("opening {}", path.display()))
+}
+
+/// Whether `path` (or its nearest existing ancestor) is on a BPF file system.
+pub fn on_bpf_file_system(path: &Path) -> bool {
+    let Some(existing) = path.ancestors().find(|p| p.exists()) else {
+        return false;
+    };
+    let c_path = c_string(existing.as_os_str().as_bytes());
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: a NUL-terminated path and room for the answer; all zero is a valid `statfs`.
+    unsafe {
+        libc::statfs(c_path.as_ptr(), stat.as_mut_ptr()) == 0
+            && stat.assume_init().f_type == BPF_FS_MAGIC
+    }
+}
+
+/// Loads a program for the traffic control hooks.
+///
+/// `instructions` are whole `bpf_insn`s, their maps already in place.
+pub fn load_sched_cls(name: &str, instructions: &[u8], license: &CStr) -> Result<OwnedFd, Error> {
+    let c_name = c_string(name.as_bytes());
+    // The verifier's words are asked for only after a refusal: a log that does not fit its buffer
+    // would itself be one.
+    let mut log = Vec::new();
+    let first = load(&c_name, instructions, license, &mut log);
+    let error = match first {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    if matches!(error.raw_os_error(), Some(libc::EPERM)) {
+        return Err(Error::os(format!("loading the program {name}"), error));
+    }
+    log.resize(16 << 20, 0);
+    if let Ok(fd) = load(&c_name, instructions, license, &mut log) {
+        return Ok(fd);
+    }
+    let text = CStr::from_bytes_until_nul(&log)
+        .map(|text| text.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    tracing::debug!(program = name, "verifier log:\n{text}");
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("processed ") && !line.is_empty())
+        .collect();
+    let last = lines.split_off(lines.len().saturating_sub(2)).join("; ");
+    Err(Error::Verifier {
+        program: name.to_owned(),
+        summary: if last.is_empty() { error.to_string() } else { format!("{error}: {last}") },
+    })
+}
+
+fn load(name: &CStr, instructions: &[u8], license: &CStr, log: &mut [u8]) -> io::Result<OwnedFd> {
+    // SAFETY: all zero is a valid attribute; the pointers outlive the call; the count is that of
+    // whole instructions in the slice, which the kernel copies.
+    let fd = unsafe {
+        let mut attr: bpf_sys::bpf_load_program_attr = mem::zeroed();
+        attr.prog_type = bpf_sys::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS;
+        attr.name = name.as_ptr();
+        attr.insns = instructions.as_ptr().cast();
+        attr.insns_cnt = (instructions.len() / mem::size_of::<bpf_sys::bpf_insn>()) as u64;
+        attr.license = license.as_ptr();
+        attr.log_level = u32::from(!log.is_empty());
+        let (buffer, octets) = if log.is_empty() {
+            (ptr::null_mut(), 0)
+        } else {
+            (log.as_mut_ptr().cast(), log.len() as u64)
+        };
+        bpf_sys::bpf_load_program_xattr(&raw const attr, buffer, octets)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches a program by TCX, before the others. It stays as long as the descriptor that is
+/// returned (or a pin of it).
+pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> io::Result<OwnedFd> {
+    let attach_type = match direction {
+        Direction::Ingress => BPF_TCX_INGRESS,
+        Direction::Egress => BPF_TCX_EGRESS,
+    };
+    let target = RawFd::try_from(if_index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    // SAFETY: all zero but for size and flags is a valid set of options.
+    let fd = unsafe {
+        let mut options: bpf_sys::bpf_link_create_opts = mem::zeroed();
+        options.sz = mem::size_of::<bpf_sys::bpf_link_create_opts>() as u64;
+        options.flags = BPF_F_BEFORE;
+        bpf_sys::bpf_link_create(program.as_raw_fd(), target, attach_type, &raw const options)
+    };
+    if fd < 0 {
+        return Err(last_or(-fd));
+    }
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches a program as our filter on the device's clsact qdisc, creating the qdisc where there
+/// is none, replacing the filter where there is one of ours. Returns whether the qdisc is new.
+pub fn attach_clsact(program: &OwnedFd, if_index: u32, direction: Direction) -> io::Result<bool> {
+    let mut hook = hook(if_index, direction)?;
+    // SAFETY: a valid hook and options, both on the stack, that outlive the calls.
+    unsafe {
+        let created = bpf_sys::bpf_tc_hook_create(&raw mut hook);
+        if created < 0 && created != -libc::EEXIST {
+            return Err(io::Error::from_raw_os_error(-created));
+        }
+        let mut options = options();
+        options.prog_fd = program.as_raw_fd();
+        options.flags = bpf_sys::bpf_tc_flags_BPF_TC_F_REPLACE;
+        let attached = bpf_sys::bpf_tc_attach(&raw const hook, &raw mut options);
+        if attached < 0 {
+            return Err(io::Error::from_raw_os_error(-attached));
+        }
+        Ok(created == 0)
+    }
+}
+
+/// Identifier of the program in our place on the device's clsact qdisc, if there is one.
+pub fn clsact_program(if_index: u32, direction: Direction) -> Option<u32> {
+    let hook = hook(if_index, direction).ok()?;
+    // SAFETY: as above.
+    unsafe {
+        let mut options = options();
+        (bpf_sys::bpf_tc_query(&raw const hook, &raw mut options) == 0).then_some(options.prog_id)
+    }
+}
+
+/// Takes our filter off the device's clsact qdisc; the qdisc stays, others may use it.
+pub fn detach_clsact(if_index: u32, direction: Direction) -> io::Result<()> {
+    let hook = hook(if_index, direction)?;
+    // SAFETY: as above.
+    let result = unsafe {
+        let options = options();
+        bpf_sys::bpf_tc_detach(&raw const hook, &raw const options)
+    };
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result));
+    }
+    Ok(())
+}
+
+/// Identifier of a loaded program.
+pub fn program_id(program: &OwnedFd) -> io::Result<u32> {
+    // SAFETY: all zero is a valid `bpf_prog_info`: no arrays are asked for.
+    unsafe {
+        let mut info: bpf_sys::bpf_prog_info = mem::zeroed();
+        let mut octets = u32::try_from(mem::size_of_val(&info)).unwrap_or(0);
+        let failed = bpf_sys::bpf_obj_get_info_by_fd(
+            program.as_raw_fd(),
+            (&raw mut info).cast(),
+            &raw mut octets,
+        );
+        if failed != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(info.id)
+    }
+}
+
+/// Waits until every program that runs at the time of the call has ended.
+///
+/// The kernel waits for a grace period of RCU before it returns from the update of a map of maps
+/// (`maybe_wait_bpf_programs`), so that a program never sees an element that is being replaced.
+/// That wait is all that this map is for.
+pub struct GracePeriod {
+    outer: OwnedFd,
+    inner: OwnedFd,
+}
+
+impl GracePeriod {
+    /// Creates the two maps.
+    pub fn new() -> Result<Self, Error> {
+        // SAFETY: plain numbers; a descriptor that outlives the call.
+        unsafe {
+            let inner = bpf_sys::bpf_create_map(
+                bpf_sys::bpf_map_type_BPF_MAP_TYPE_ARRAY,
+                4,
+                8,
+                1,
+                0,
+            );
+            let inner = owned(inner, || "creating a BPF map".to_owned())?;
+            let outer = bpf_sys::bpf_create_map_in_map(
+                bpf_sys::bpf_map_type_BPF_MAP_TYPE_ARRAY_OF_MAPS,
+                c"grace_period".as_ptr(),
+                4,
+                inner.as_raw_fd(),
+                1,
+                0,
+            );
+            let outer = owned(outer, || "creating a BPF map of maps".to_owned())?;
+            Ok(Self { outer, inner })
+        }
+    }
+
+    /// Waits. Under load this takes tens of milliseconds.
+    pub fn wait(&self) -> io::Result<()> {
+        let key = 0u32;
+        let value = self.inner.as_raw_fd();
+        // SAFETY: pointers to a key and a value of the map's sizes.
+        let failed = unsafe {
+            bpf_sys::bpf_map_update_elem(
+                self.outer.as_raw_fd(),
+                (&raw const key).cast(),
+                (&raw const value).cast(),
+                0,
+            )
+        };
+        if failed != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+}
+
+/// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.
+pub fn silence_libbpf() {
+    // SAFETY: no function means no output.
+    unsafe {
+        bpf_sys::libbpf_set_print(None);
+    }
+}
+
+fn hook(if_index: u32, direction: Direction) -> io::Result<bpf_sys::bpf_tc_hook> {
+    // SAFETY: all zero is a valid hook.
+    let mut hook: bpf_sys::bpf_tc_hook = unsafe { mem::zeroed() };
+    hook.sz = mem::size_of::<bpf_sys::bpf_tc_hook>() as u64;
+    hook.ifindex = i32::try_from(if_index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    hook.attach_point = match direction {
+        Direction::Ingress => bpf_sys::bpf_tc_attach_point_BPF_TC_INGRESS,
+        Direction::Egress => bpf_sys::bpf_tc_attach_point_BPF_TC_EGRESS,
+    };
+    Ok(hook)
+}
+
+fn options() -> bpf_sys::bpf_tc_opts {
+    // SAFETY: all zero is a valid set of options.
+    let mut options: bpf_sys::bpf_tc_opts = unsafe { mem::zeroed() };
+    options.sz = mem::size_of::<bpf_sys::bpf_tc_opts>() as u64;
+    options.handle = TC_HANDLE;
+    options.priority = TC_PRIORITY;
+    options
+}
+
+fn owned(fd: RawFd, what: impl FnOnce() -> String) -> Result<OwnedFd, Error> {
+    if fd < 0 {
+        return Err(Error::os(what(), last_or(-fd)));
+    }
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// libbpf answers -1 with `errno` set, or `-errno`, by function and version.
+fn last_or(errno: i32) -> io::Error {
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(0) => io::Error::from_raw_os_error(errno),
+        error => error,
+    }
+}
+
+/// A path or name without NUL; what follows one is cut, as the kernel would.
+fn c_string(octets: &[u8]) -> CString {
+    let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
+    CString::new(&octets[..end]).unwrap_or_default()
+}

@@ -1,0 +1,271 @@
+//! [`FlowFetcher`]: the observe stage as one object, for programs that want flows and nothing else.
+
+use super::attach::{AttachMode, Attachments};
+use super::bpf::{self, Direction};
+use super::drain::{Drain, KernelCounters, Settlement, Tables, Turn};
+use super::error::Error;
+use super::links::Interface;
+use super::object::{NetObjects, Sizes, load_net};
+use ebpfix_probes::abi::{Control, FlowId, FlowMetrics, HashedRecord};
+use rand::RngCore;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often [`FlowFetcher::read_ring_buf`] looks into the logs.
+const POLL: Duration = Duration::from_millis(5);
+/// Records that one reading of the logs takes at most, about.
+const READ_AT_ONCE: usize = 16 * 1024;
+
+/// Options of a [`FlowFetcher`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetcherOptions {
+    /// 1 in this many packets is counted, chosen at random; 0 and 1: every packet.
+    pub sampling: u32,
+    /// Flows to provide for. The kernel's caches are no larger than useful for that many.
+    pub cache_max_size: u32,
+    /// Observe packets that enter.
+    pub ingress: bool,
+    /// Observe packets that leave.
+    pub egress: bool,
+    /// How programs are attached.
+    pub attach: AttachMode,
+    /// Whether frames that are not IP become layer-2 flows.
+    pub layer2_flows: bool,
+    /// Slots of each CPU's cache, a power of two; `None`: by `cache_max_size`.
+    pub cache_slots: Option<u32>,
+    /// Records of each CPU's log, a power of two.
+    pub log_records: u32,
+    /// Directory on a BPF file system.
+    pub pin_dir: PathBuf,
+}
+
+impl Default for FetcherOptions {
+    fn default() -> Self {
+        Self {
+            sampling: 1,
+            cache_max_size: 131_072,
+            ingress: true,
+            egress: true,
+            attach: AttachMode::Auto,
+            layer2_flows: false,
+            cache_slots: None,
+            log_records: 65_536,
+            pin_dir: PathBuf::from("/sys/fs/bpf/ebpfix"),
+        }
+    }
+}
+
+/// Counts the packets of every flow on the interfaces that are registered.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), ebpfix::observe::Error> {
+/// use ebpfix::observe::{FetcherOptions, FlowFetcher, Interface};
+///
+/// let mut fetcher = FlowFetcher::new(FetcherOptions::default())?;
+/// fetcher.register(&Interface::find("eth0").await?)?;
+/// for (flow, metrics) in fetcher.lookup_and_delete_map()? {
+///     println!("{} -> {}: {} packets", flow.src_ip, flow.dst_ip, metrics.packets);
+/// }
+/// fetcher.close();
+/// # Ok(())
+/// # }
+/// ```
+pub struct FlowFetcher {
+    objects: NetObjects,
+    attachments: Attachments,
+    directions: Vec<Direction>,
+    attach: AttachMode,
+    tables: Arc<Tables>,
+    drain: Drain,
+    turn: Turn,
+    settlement: Settlement,
+}
+
+/// A fetcher taken apart, for a pipeline whose stages run in threads of their own.
+pub struct Parts {
+    /// Attaches and detaches.
+    pub probes: Probes,
+    /// The mapped tables: counters, sampling.
+    pub tables: Arc<Tables>,
+    /// Reads records.
+    pub drain: Drain,
+    /// Turns generations.
+    pub turn: Turn,
+}
+
+/// The loaded programs and where they are attached.
+pub struct Probes {
+    objects: NetObjects,
+    attachments: Attachments,
+    directions: Vec<Direction>,
+    mode: AttachMode,
+}
+
+impl FlowFetcher {
+    /// Loads the programs and creates the tables; nothing is attached yet.
+    pub fn new(options: FetcherOptions) -> Result<Self, Error> {
+        bpf::silence_libbpf();
+        let sizes = Sizes {
+            cpus: present_cpus()?,
+            sets: cache_slots(&options) / u32::try_from(ebpfix_probes::abi::WAYS).unwrap_or(2),
+            log_records: options.log_records.next_power_of_two(),
+        };
+        let objects = load_net()?.load(sizes, &options.pin_dir)?;
+        let mut control = Control {
+            sampling: options.sampling,
+            layer2_flows: u32::from(options.layer2_flows),
+            sets: sizes.sets,
+            log_records: sizes.log_records,
+            cpus: sizes.cpus,
+            ..Control::default()
+        };
+        // Secret, so that nobody can choose flows that all fall into one set.
+        let mut rng = rand::rng();
+        for key in &mut control.hash_keys {
+            *key = rng.next_u32();
+        }
+        let tables = Arc::new(Tables::new(&objects.maps, sizes, control)?);
+        let mut directions = Vec::new();
+        if options.ingress {
+            directions.push(Direction::Ingress);
+        }
+        if options.egress {
+            directions.push(Direction::Egress);
+        }
+        Ok(Self {
+            drain: Drain::new(tables.clone()),
+            turn: Turn::new(tables.clone())?,
+            tables,
+            objects,
+            attachments: Attachments::default(),
+            directions,
+            attach: options.attach,
+            settlement: Settlement::default(),
+        })
+    }
+
+    /// Attaches to an interface, in the directions of the options. Doing so twice does no harm.
+    pub fn register(&mut self, interface: &Interface) -> Result<(), Error> {
+        self.attachments
+            .attach(&self.objects.programs, interface, &self.directions, self.attach)
+    }
+
+    /// Detaches from an interface; what was counted there stays to be read.
+    pub fn unregister(&mut self, interface: &Interface) {
+        self.attachments.detach(interface.index);
+    }
+
+    /// The flows counted since the last call, each with what all CPUs counted of it: the caches
+    /// and what waits in the logs. Waits for the kernel, milliseconds as a rule.
+    pub fn lookup_and_delete_map(&mut self) -> Result<HashMap<FlowId, FlowMetrics>, Error> {
+        let turned = self
+            .turn
+            .turn()
+            .map_err(|e| Error::os("waiting for the kernel programs", e))?;
+        let mut records = Vec::new();
+        self.settlement = self.drain.settle(&turned, &mut records);
+        let mut flows: HashMap<FlowId, FlowMetrics> = HashMap::with_capacity(records.len());
+        for HashedRecord { record, .. } in &records {
+            flows.entry(record.id).or_default().accumulate(&record.metrics);
+        }
+        Ok(flows)
+    }
+
+    /// Waits for records in the logs and returns them: flows whose slot another flow needed, their
+    /// errno set. A flow may come several times, and again by
+    /// [`lookup_and_delete_map`](Self::lookup_and_delete_map).
+    pub async fn read_ring_buf(&mut self) -> Vec<HashedRecord> {
+        let mut records = Vec::new();
+        while self.drain.read_log(READ_AT_ONCE, &mut records) == 0 {
+            tokio::time::sleep(POLL).await;
+        }
+        records
+    }
+
+    /// What the last [`lookup_and_delete_map`](Self::lookup_and_delete_map) found besides flows:
+    /// packets in no flow, by reason, and whether everything adds up.
+    pub fn settlement(&self) -> &Settlement {
+        &self.settlement
+    }
+
+    /// The kernel's counters, as they stand.
+    pub fn counters(&self) -> KernelCounters {
+        self.tables.counters()
+    }
+
+    /// Programs and maps in the kernel.
+    pub fn objects(&self) -> &NetObjects {
+        &self.objects
+    }
+
+    /// Detaches what this attached, and nothing else, and frees the tables.
+    pub fn close(mut self) {
+        self.attachments.detach_all();
+    }
+
+    /// Takes the fetcher apart.
+    pub fn into_parts(self) -> Parts {
+        Parts {
+            probes: Probes {
+                objects: self.objects,
+                attachments: self.attachments,
+                directions: self.directions,
+                mode: self.attach,
+            },
+            tables: self.tables,
+            drain: self.drain,
+            turn: self.turn,
+        }
+    }
+}
+
+impl Probes {
+    /// See [`FlowFetcher::register`].
+    pub fn attach(&mut self, interface: &Interface) -> Result<(), Error> {
+        self.attachments
+            .attach(&self.objects.programs, interface, &self.directions, self.mode)
+    }
+
+    /// Detaches from the interface with this index.
+    pub fn detach(&mut self, if_index: u32) {
+        self.attachments.detach(if_index);
+    }
+
+    /// Detaches from everything.
+    pub fn detach_all(&mut self) {
+        self.attachments.detach_all();
+    }
+
+    /// Where and how they are attached.
+    pub fn attachments(&mut self) -> &mut Attachments {
+        &mut self.attachments
+    }
+}
+
+/// Slots of a cache: what is configured, else enough for the flows in question, within what fits
+/// a CPU's own cache.
+fn cache_slots(options: &FetcherOptions) -> u32 {
+    options
+        .cache_slots
+        .unwrap_or_else(|| options.cache_max_size.clamp(16, 4096))
+        .clamp(16, 16_384)
+        .next_power_of_two()
+}
+
+/// One more than the highest CPU number that the machine has, also of those that are offline.
+fn present_cpus() -> Result<u32, Error> {
+    const PRESENT: &str = "/sys/devices/system/cpu/present";
+    let text = std::fs::read_to_string(PRESENT).map_err(|e| Error::os(PRESENT, e))?;
+    let highest = text
+        .trim()
+        .rsplit(['-', ','])
+        .next()
+        .and_then(|last| last.parse::<u32>().ok())
+        .ok_or_else(|| Error::Kernel {
+            what: format!("{PRESENT}: expected a list of CPUs, found {text:?}"),
+            source: std::io::Error::from(std::io::ErrorKind::InvalidData),
+        })?;
+    Ok(highest + 1)
+}

@@ -1,0 +1,24 @@
+//! Everything that talks to the kernel: programs, tables, devices. The only unsafe code is here.
+//!
+//! Data leaves this stage as owned batches of [`HashedRecord`](ebpfix_probes::abi::HashedRecord)s.
+//! Read in this order: [`fetcher`] (the whole as one object), [`object`] (load), [`attach`]
+//! (devices), [`drain`] (records out), [`links`] (what devices there are), [`bpf`] and [`mapped`]
+//! (system calls and memory).
+
+pub mod attach;
+mod bpf;
+pub mod drain;
+mod error;
+pub mod fetcher;
+pub mod links;
+#[allow(unsafe_code)]
+mod mapped;
+pub mod object;
+
+pub use attach::AttachMode;
+pub use bpf::Direction;
+pub use drain::{Drain, KernelCounters, Settlement, Tables, Turn, Turned};
+pub use error::Error;
+pub use fetcher::{FetcherOptions, FlowFetcher, Parts, Probes};
+pub use links::{Interface, InterfaceNames, LinkEvent, Links};
+pub use object::{NetMaps, NetObjects, NetPrograms, NetSpec, Sizes, load_net};

@@ -1,0 +1,444 @@
+//! The two TC programs, each for devices with and without an Ethernet header.
+//!
+//! The only place that touches kernel memory. A program never changes a packet and always returns
+//! `TC_ACT_UNSPEC`, so that whatever else is attached runs as if ebpfix were not there.
+
+use crate::abi::{
+    Control, Counters, CpuState, DropReason, FlowId, HashedRecord, Set, Slot, DIRECTION_EGRESS,
+    DIRECTION_INGRESS, ERRNO_EVICTED,
+};
+use crate::dissect::{dissect, Facts, Frame, Link, Reason, ETHERNET_HEADER_OCTETS};
+use crate::table;
+use core::mem::MaybeUninit;
+use redbpf_macros::{map, tc_action};
+use redbpf_probes::bindings::__sk_buff;
+use redbpf_probes::helpers::gen::{
+    bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns,
+    bpf_skb_load_bytes_relative, bpf_skb_pull_data,
+};
+use redbpf_probes::maps::Array;
+use redbpf_probes::socket::SkBuff;
+use redbpf_probes::tc::{TcAction, TcActionResult};
+
+/// `bpf_skb_load_bytes_relative`: offsets from the network header.
+const BPF_HDR_START_NET: u32 = 1;
+/// The verifier's bound on offsets into a packet; no header that is looked at lies beyond.
+const MAX_OFFSET: u32 = 0x7fff;
+/// Octets fetched from the fragments of a socket buffer whose linear part ends inside the headers.
+const PULL_OCTETS: u32 = 2048;
+
+#[no_mangle]
+#[link_section = "license"]
+#[used]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[no_mangle]
+#[link_section = "version"]
+#[used]
+static VERSION: u32 = 0xffff_fffe;
+
+// Sizes here are placeholders: the loader sets `max_entries`, and makes the arrays mappable.
+#[map(link_section = "maps/control")]
+static mut control: Array<Control> = Array::with_max_entries(1);
+#[map(link_section = "maps/cpu_state")]
+static mut cpu_state: Array<CpuState> = Array::with_max_entries(1);
+#[map(link_section = "maps/aggregated_flows")]
+static mut aggregated_flows: Array<Set> = Array::with_max_entries(1);
+#[map(link_section = "maps/direct_flows")]
+static mut direct_flows: Array<HashedRecord> = Array::with_max_entries(1);
+
+/// The element of a map at `index`, or null beyond its end.
+macro_rules! element {
+    ($map:ident, $type:ty, $index:expr) => {
+        match (*(&raw mut $map)).get_mut($index) {
+            Some(element) => element as *mut $type,
+            None => core::ptr::null_mut(),
+        }
+    };
+}
+
+/// Counts packets that enter by an interface with Ethernet headers.
+#[tc_action]
+pub fn ingress_flow_parse(skb: SkBuff) -> TcActionResult {
+    observe::<EthernetFrame>(skb.skb, DIRECTION_INGRESS);
+    Ok(TcAction::Unspec)
+}
+
+/// Counts packets that leave by an interface with Ethernet headers.
+#[tc_action]
+pub fn egress_flow_parse(skb: SkBuff) -> TcActionResult {
+    observe::<EthernetFrame>(skb.skb, DIRECTION_EGRESS);
+    Ok(TcAction::Unspec)
+}
+
+/// Counts packets that enter by an interface without link headers (tun, ppp, wireguard).
+#[tc_action]
+pub fn ingress_flow_parse_l3(skb: SkBuff) -> TcActionResult {
+    observe::<NetworkFrame>(skb.skb, DIRECTION_INGRESS);
+    Ok(TcAction::Unspec)
+}
+
+/// Counts packets that leave by an interface without link headers.
+#[tc_action]
+pub fn egress_flow_parse_l3(skb: SkBuff) -> TcActionResult {
+    observe::<NetworkFrame>(skb.skb, DIRECTION_EGRESS);
+    Ok(TcAction::Unspec)
+}
+
+/// Counts one packet: its flow, or why it has none.
+#[inline(always)]
+fn observe<F: KernelFrame>(skb: *const __sk_buff, direction: u8) {
+    // SAFETY: the verifier proves every access of this function at load: null checks on the maps'
+    // elements, bounds on the packet, fields of the context by their own offsets. References into
+    // maps are exclusive while they live, for a CPU's elements are touched only by that CPU, with
+    // bottom halves off.
+    unsafe {
+        let settings = element!(control, Control, 0);
+        if settings.is_null() {
+            return;
+        }
+        let settings = &*settings;
+        let generation = core::ptr::read_volatile(&settings.generation);
+        let cpu = bpf_get_smp_processor_id();
+        let state = element!(cpu_state, CpuState, cpu);
+        if state.is_null() || cpu >= settings.cpus {
+            // Nowhere to count: the exporter provides for every CPU that the machine has.
+            return;
+        }
+        let state = &mut *state;
+        let counters = &mut state.counters[(generation & 1) as usize];
+
+        let frame_octets = (*skb).len as u64;
+        counters.frames.packets += 1;
+        counters.frames.octets += frame_octets;
+        // The octets of a packet that gets no Flow Key.
+        let payload_octets = frame_octets.saturating_sub(F::LINK_OCTETS as u64);
+
+        let sampling = settings.sampling;
+        if sampling > 1 && bpf_get_prandom_u32() % sampling != 0 {
+            let segments = (*skb).gso_segs as u64;
+            let packets = if segments == 0 { 1 } else { segments };
+            drop_packets(counters, DropReason::NotSampled, packets, payload_octets);
+            return;
+        }
+
+        let mut key = FlowId::default();
+        // In memory: taken apart into registers, the octets of a key would need more than there are.
+        let id = core::hint::black_box(&mut key);
+        let mut facts = Facts::default();
+        let tag = if (*skb).vlan_present != 0 {
+            Some((*skb).vlan_tci as u16)
+        } else {
+            None
+        };
+        let mut outcome = Err(Reason::Truncated);
+        for _ in 0..2 {
+            let frame = F::of(skb, settings.zero);
+            outcome = dissect(&frame, F::LINK, tag, id, &mut facts);
+            // Headers may lie in the fragments of a non-linear buffer: fetch them, look again.
+            if !matches!(outcome, Err(Reason::Truncated)) || !frame.linearize() {
+                break;
+            }
+            *id = FlowId::default();
+            facts = Facts::default();
+        }
+        let (packets, octets) = match outcome {
+            Ok(()) => facts.on_the_wire((*skb).gso_segs, (*skb).gso_size),
+            Err(Reason::NotIp) if settings.layer2_flows != 0 => (1, payload_octets),
+            Err(reason) => {
+                drop_packets(counters, reason.into(), 1, payload_octets);
+                return;
+            }
+        };
+        id.if_index = (*skb).ifindex;
+        id.direction = direction;
+        id.sampling = if sampling > 1 { sampling } else { 1 };
+        let seen = table::Sighting {
+            packets,
+            octets,
+            flags: facts.flags,
+            tos: facts.tos,
+            ttl: facts.ttl,
+        };
+        count(settings, state, cpu, generation, id, &seen);
+    }
+}
+
+/// Counts a packet in its flow's slot.
+#[inline(always)]
+unsafe fn count(
+    settings: &Control,
+    state: &mut CpuState,
+    cpu: u32,
+    generation: u32,
+    id: &FlowId,
+    seen: &table::Sighting,
+) {
+    let counters = &mut state.counters[(generation & 1) as usize];
+    let words = table::words(id);
+    let hash = table::hash(&words, &settings.hash_keys);
+    let cache = (cpu * 2 + (generation & 1)) * settings.sets;
+    let set = element!(aggregated_flows, Set, cache + (hash & (settings.sets - 1)));
+    if set.is_null() {
+        drop_packets(counters, DropReason::LogFull, seen.packets, seen.octets);
+        return;
+    }
+    counters.observed.packets += seen.packets;
+    counters.observed.octets += seen.octets;
+    let now = bpf_ktime_get_boot_ns();
+    let set = &mut *set;
+    if holds(&set[0], &words) {
+        table::add(&mut set[0].entry.record.metrics, seen, now);
+        return;
+    }
+    if holds(&set[1], &words) {
+        table::add(&mut set[1].entry.record.metrics, seen, now);
+        return;
+    }
+    let slot = table::victim(set);
+    let resident = slot.entry.record.metrics.packets;
+    if resident != 0 && !evict(settings, state, cpu, slot) {
+        // No room: the heavier flow keeps the slot, the other's packets are counted as lost.
+        let counters = &mut state.counters[(generation & 1) as usize];
+        let lost = &mut counters.dropped[DropReason::LogFull as usize];
+        if resident > 1 {
+            lost.packets += seen.packets;
+            lost.octets += seen.octets;
+            return;
+        }
+        lost.packets += resident;
+        lost.octets += slot.entry.record.metrics.bytes;
+    }
+    slot.entry.record.id = *id;
+    slot.entry.record.metrics = table::first(seen, now);
+    slot.entry.hash = hash;
+    slot.entry.generation = generation;
+}
+
+/// Whether the slot holds the flow of these key words.
+#[inline(always)]
+fn holds(slot: &Slot, words: &table::Words) -> bool {
+    slot.entry.record.metrics.packets != 0
+        && table::same(&table::words(&slot.entry.record.id), words)
+}
+
+/// Writes the slot's record to the CPU's log; false where it is full.
+#[inline(always)]
+unsafe fn evict(settings: &Control, state: &mut CpuState, cpu: u32, slot: &Slot) -> bool {
+    let produced = state.produced;
+    let consumed = core::ptr::read_volatile(&state.consumed);
+    if produced.wrapping_sub(consumed) >= settings.log_records as u64 {
+        return false;
+    }
+    let place = cpu * settings.log_records + (produced as u32 & (settings.log_records - 1));
+    let record = element!(direct_flows, HashedRecord, place);
+    if record.is_null() {
+        return false;
+    }
+    *record = slot.entry;
+    (*record).record.metrics.errno = ERRNO_EVICTED;
+    // The reader on another CPU must see the record before the position.
+    // (LLVM's BPF has no fence for one thread; an empty statement that may touch memory is one.)
+    core::arch::asm!("", options(nostack, preserves_flags));
+    core::ptr::write_volatile(&mut state.produced, produced + 1);
+    true
+}
+
+#[inline(always)]
+fn drop_packets(counters: &mut Counters, reason: DropReason, packets: u64, octets: u64) {
+    counters.observed.packets += packets;
+    counters.observed.octets += octets;
+    let tally = &mut counters.dropped[reason as usize];
+    tally.packets += packets;
+    tally.octets += octets;
+}
+
+impl From<Reason> for DropReason {
+    #[inline(always)]
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::NotIp => Self::NotIp,
+            Reason::Truncated => Self::Truncated,
+            Reason::Malformed => Self::Malformed,
+            Reason::TooDeep => Self::TooDeep,
+        }
+    }
+}
+
+/// A frame in a socket buffer.
+trait KernelFrame: Frame {
+    const LINK: Link;
+    /// Octets of the link header, as far as they are the same for every frame.
+    const LINK_OCTETS: u32;
+
+    /// The frame in `skb`, as it is now. `zero` is 0, but the verifier must not know.
+    fn of(skb: *const __sk_buff, zero: u32) -> Self;
+
+    /// Makes more of the frame readable; false where nothing more can be had. Afterwards the
+    /// frame must be taken [`of`](Self::of) the socket buffer again.
+    fn linearize(&self) -> bool;
+}
+
+/// A socket buffer that begins with an Ethernet header, its linear part read in place.
+struct EthernetFrame {
+    skb: *const __sk_buff,
+    data: usize,
+    data_end: usize,
+    zero: u32,
+}
+
+impl KernelFrame for EthernetFrame {
+    const LINK: Link = Link::Ethernet;
+    const LINK_OCTETS: u32 = ETHERNET_HEADER_OCTETS;
+
+    #[inline(always)]
+    fn of(skb: *const __sk_buff, zero: u32) -> Self {
+        // SAFETY: context fields, rewritten by the verifier.
+        unsafe {
+            Self {
+                skb,
+                data: (*skb).data as usize,
+                data_end: (*skb).data_end as usize,
+                zero,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn linearize(&self) -> bool {
+        let length = self.len();
+        if self.data_end.wrapping_sub(self.data) as u32 >= length {
+            return false;
+        }
+        let wanted = if length > PULL_OCTETS {
+            PULL_OCTETS
+        } else {
+            length
+        };
+        // SAFETY: the helper checks its arguments; the pointers in `self` are not used again.
+        unsafe { bpf_skb_pull_data(self.skb as *mut _, wanted) == 0 }
+    }
+}
+
+impl Frame for EthernetFrame {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        // SAFETY: a context field.
+        unsafe { (*self.skb).len }
+    }
+
+    #[inline(always)]
+    fn is_segmented(&self) -> bool {
+        // SAFETY: a context field.
+        unsafe { (*self.skb).gso_size != 0 }
+    }
+
+    #[inline(always)]
+    fn forget_path(&self, offset: u32) -> u32 {
+        offset.wrapping_add(self.zero)
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let start = self.data + offset as usize;
+        if start + N > self.data_end {
+            return None;
+        }
+        // SAFETY: the comparison with `data_end` is what the verifier demands before the read.
+        unsafe { Some(read_words::<N>(start)) }
+    }
+}
+
+/// A socket buffer read from its network header on.
+struct NetworkFrame(*const __sk_buff, u32);
+
+impl KernelFrame for NetworkFrame {
+    const LINK: Link = Link::None;
+    const LINK_OCTETS: u32 = 0;
+
+    #[inline(always)]
+    fn of(skb: *const __sk_buff, zero: u32) -> Self {
+        Self(skb, zero)
+    }
+
+    /// The helper reads what is not linear, too.
+    #[inline(always)]
+    fn linearize(&self) -> bool {
+        false
+    }
+}
+
+impl Frame for NetworkFrame {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        // SAFETY: a context field.
+        unsafe { (*self.0).len }
+    }
+
+    #[inline(always)]
+    fn is_segmented(&self) -> bool {
+        // SAFETY: a context field.
+        unsafe { (*self.0).gso_size != 0 }
+    }
+
+    #[inline(always)]
+    fn forget_path(&self, offset: u32) -> u32 {
+        offset.wrapping_add(self.1)
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let mut octets = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: the helper writes N octets or fails.
+        unsafe {
+            let failed = bpf_skb_load_bytes_relative(
+                self.0 as *const _,
+                offset,
+                octets.as_mut_ptr() as *mut _,
+                N as u32,
+                BPF_HDR_START_NET,
+            );
+            if failed != 0 {
+                None
+            } else {
+                Some(octets.assume_init())
+            }
+        }
+    }
+}
+
+/// Reads `N` octets in the widest pieces. The pointer is *not* aligned: the machines that BPF runs
+/// on load unaligned words, but the compiler, asked for an unaligned load, would go octet by octet.
+#[inline(always)]
+unsafe fn read_words<const N: usize>(start: usize) -> [u8; N] {
+    let mut octets = MaybeUninit::<[u8; N]>::uninit();
+    let to = octets.as_mut_ptr() as *mut u8;
+    let mut at = 0;
+    while at + 8 <= N {
+        (to.add(at) as *mut u64).write_unaligned(*((start + at) as *const u64));
+        at += 8;
+    }
+    if at + 4 <= N {
+        (to.add(at) as *mut u32).write_unaligned(*((start + at) as *const u32));
+        at += 4;
+    }
+    if at + 2 <= N {
+        (to.add(at) as *mut u16).write_unaligned(*((start + at) as *const u16));
+        at += 2;
+    }
+    if at < N {
+        to.add(at).write(*((start + at) as *const u8));
+    }
+    octets.assume_init()
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
