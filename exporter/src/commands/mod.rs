@@ -1,6 +1,8 @@
 //! The subcommands: each takes its arguments and says how the process ends.
 
 pub mod check;
+pub mod run;
+pub mod status;
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -10,6 +12,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::cli::Command;
 use crate::config::{Errors, Log, LogFormat, LogLevel};
+use crate::ledger::Snapshot;
 
 /// Why a command ended without success: the line or lines for stderr and the exit status.
 #[derive(Debug)]
@@ -49,9 +52,9 @@ impl From<Errors> for Failure {
 pub fn dispatch(command: &Command) -> ExitCode {
     let outcome = match command {
         Command::Check(args) => check::run(args),
-        Command::Run(_) | Command::Status(_) | Command::Collect(_) => {
-            Err(Failure::Failed("not in this build".to_owned()))
-        }
+        Command::Run(args) => run::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Collect(_) => Err(Failure::Failed("not in this build".to_owned())),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +62,22 @@ pub fn dispatch(command: &Command) -> ExitCode {
             eprintln!("{failure}");
             failure.exit_code()
         }
+    }
+}
+
+/// Says in one line what became of every packet.
+fn log_ledger(ledger: &Snapshot) {
+    let lost = ledger.lost.total();
+    tracing::info!(
+        observed = ledger.observed.packets,
+        exported = ledger.exported.packets,
+        held = ledger.held().packets,
+        lost = lost.packets,
+        balanced = ledger.is_balanced(),
+        "ended"
+    );
+    for (reason, count) in ledger.lost.iter().filter(|(_, count)| !count.is_zero()) {
+        tracing::info!(%reason, packets = count.packets, octets = count.octets, "lost: {}", reason.description());
     }
 }
 

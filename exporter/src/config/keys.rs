@@ -15,9 +15,8 @@ use super::kind::{
     Address, CollectorAddress, DirectionList, Directory, Integer, Kind, Listen, Name, OneOf,
     Patterns, PowerOfTwo, Time,
 };
-use super::types::{
-    Attach, Directions, Duplicates, Interfaces, LogFormat, LogLevel, NonIp, Protocol,
-};
+use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
+use super::{DuplicatesMode, Protocol};
 
 /// A key, its kind `K`, and what its absence means `P`.
 pub struct Key<K, P> {
@@ -188,7 +187,7 @@ keys! {
             "A flow that had no packet for this long has ended.";
         MAX_FLOWS "max-flows": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: one_in(16_777_216) }, (default one_in(131_072)),
             "Flows held at most (about 112 octets each). When full, the flow that was idle longest is exported early.";
-        DUPLICATES "duplicates": OneOf<Duplicates> = OneOf(&[("mark", Duplicates::Mark), ("drop", Duplicates::Drop), ("keep", Duplicates::Keep)]), (default Duplicates::Mark),
+        DUPLICATES "duplicates": OneOf<DuplicatesMode> = OneOf(&[("mark", DuplicatesMode::Mark), ("drop", DuplicatesMode::Drop), ("keep", DuplicatesMode::Keep)]), (default DuplicatesMode::Mark),
             "A flow seen on several interfaces: \"mark\" the later ones, \"drop\" and count them, or \"keep\" all alike.";
     }
     collector true "Who is told: one [[collector]] for each. All get everything." {

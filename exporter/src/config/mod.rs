@@ -19,10 +19,12 @@ use std::time::Duration;
 use keys::{Key, TABLES};
 use kind::Kind;
 
+pub use crate::meter::DuplicatesMode;
+pub use ipfix::Protocol;
 pub use read::{Errors, Loaded, Position, Problem, parse};
 pub use types::{
-    Attach, Directions, Duplicates, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
-    InvalidTarget, LogFormat, LogLevel, NonIp, Protocol, Target,
+    Attach, Directions, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
+    InvalidTarget, LogFormat, LogLevel, NonIp, Target, default_port,
 };
 
 /// The file that is read where the command line names none.
@@ -80,7 +82,7 @@ pub struct Metering {
     /// Flows held at most, 1 to 16777216.
     pub max_flows: NonZeroU32,
     /// What becomes of a flow seen on several interfaces.
-    pub duplicates: Duplicates,
+    pub duplicates: DuplicatesMode,
 }
 
 /// A Collecting Process and how it is to be spoken to.
@@ -201,7 +203,7 @@ impl Config {
     /// What `run` uses where there is no file: every default, and the built-in collector, which
     /// listens at `collector`.
     pub fn zero(collector: SocketAddr) -> Self {
-        let port = NonZeroU16::new(collector.port()).unwrap_or(Protocol::Ipfix.default_port());
+        let port = NonZeroU16::new(collector.port()).unwrap_or(default_port(Protocol::Ipfix));
         let address = Endpoint {
             host: Host::Address(collector.ip()),
             port,

@@ -12,6 +12,7 @@ use super::keys::{self, Key, Optional, Required, TABLES, Table, WithDefault};
 use super::kind::{self, Kind, Mismatch, Spanned};
 use super::{
     Collector, Config, Daemon, Endpoint, Log, Metering, Metrics, Observation, default_cache_slots,
+    default_port,
 };
 
 /// A line and a column, both from 1; columns are counted in characters.
@@ -301,7 +302,7 @@ impl Reader<'_> {
         let target = target?;
         let address = Endpoint {
             host: target.host,
-            port: target.port.unwrap_or(protocol.default_port()),
+            port: target.port.unwrap_or(default_port(protocol)),
         };
         if let (Some(source), Some(host)) = (source_address, address.host.address())
             && source.is_ipv4() != host.is_ipv4()

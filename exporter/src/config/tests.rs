@@ -75,13 +75,23 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.metering.active_timeout, Duration::from_mins(1));
     assert_eq!(config.metering.idle_timeout, Duration::from_secs(15));
     assert_eq!(config.metering.max_flows.get(), 131_072);
-    assert_eq!(config.metering.duplicates, Duplicates::Mark);
+    assert_eq!(config.metering.duplicates, DuplicatesMode::Mark);
     assert_eq!(config.metrics.listen, None);
     assert_eq!(
         config.daemon.control_socket(),
         Path::new("/run/ebpfix/control.sock")
     );
     assert_eq!(config.daemon.pin_dir, Path::new("/sys/fs/bpf/ebpfix"));
+}
+
+#[test]
+fn the_defaults_are_the_meters_own() {
+    let metering = Config::default().metering;
+    let policy = crate::meter::Policy::default();
+    assert_eq!(metering.active_timeout, policy.active_timeout);
+    assert_eq!(metering.idle_timeout, policy.idle_timeout);
+    assert_eq!(metering.max_flows, policy.max_flows);
+    assert_eq!(metering.duplicates, policy.duplicates);
 }
 
 #[test]
@@ -104,7 +114,7 @@ fn every_key_reaches_its_field() {
     assert_eq!(config.metering.active_timeout, Duration::from_mins(5));
     assert_eq!(config.metering.idle_timeout, Duration::from_millis(1500));
     assert_eq!(config.metering.max_flows.get(), 1_000_000);
-    assert_eq!(config.metering.duplicates, Duplicates::Drop);
+    assert_eq!(config.metering.duplicates, DuplicatesMode::Drop);
     let [first, second] = &config.collectors[..] else {
         panic!("two collectors")
     };

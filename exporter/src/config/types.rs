@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use ipfix::Protocol;
+
 /// Which interfaces are observed: those whose name a pattern matches and no `!` pattern does. The
 /// order of the patterns means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,14 @@ impl FromStr for InterfacePattern {
     }
 }
 
+impl InterfacePattern {
+    /// The interface that it names outright, if it is neither a glob nor an exclusion.
+    pub fn name(&self) -> Option<&str> {
+        let name = self.glob.as_str();
+        (!self.excludes && !name.contains(['*', '?', '['])).then_some(name)
+    }
+}
+
 impl fmt::Display for InterfacePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.excludes { "!" } else { "" };
@@ -122,37 +132,14 @@ pub enum NonIp {
     Flow,
 }
 
-/// What becomes of a flow that is seen on several interfaces. The interface that saw it first keeps
-/// it while the flow lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Duplicates {
-    /// All are exported; the later ones are marked as duplicates.
-    Mark,
-    /// Only the first is exported; the others are counted.
-    Drop,
-    /// All are exported, unmarked.
-    Keep,
-}
-
-/// What is spoken to a collector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// IPFIX over UDP (RFC 7011).
-    Ipfix,
-    /// `NetFlow` version 9 (RFC 3954).
-    NetflowV9,
-}
-
-impl Protocol {
-    /// The port collectors listen on where nothing else is said: 4739 is IANA's for IPFIX, 2055 is
-    /// custom for `NetFlow`.
-    pub fn default_port(self) -> NonZeroU16 {
-        const IPFIX: NonZeroU16 = NonZeroU16::new(4739).unwrap();
-        const NETFLOW: NonZeroU16 = NonZeroU16::new(2055).unwrap();
-        match self {
-            Self::Ipfix => IPFIX,
-            Self::NetflowV9 => NETFLOW,
-        }
+/// The port a collector listens on where nothing else is said: 4739 is IANA's for IPFIX, 2055 is
+/// custom for `NetFlow`.
+pub fn default_port(protocol: Protocol) -> NonZeroU16 {
+    const IPFIX: NonZeroU16 = NonZeroU16::new(4739).unwrap();
+    const NETFLOW: NonZeroU16 = NonZeroU16::new(2055).unwrap();
+    match protocol {
+        Protocol::Ipfix => IPFIX,
+        Protocol::NetflowV9 => NETFLOW,
     }
 }
 

@@ -73,7 +73,12 @@ impl Attachments {
             if self.by_place.contains_key(&place) {
                 continue;
             }
-            match attach_one(programs.for_device(ethernet, direction), interface, direction, mode) {
+            match attach_one(
+                programs.for_device(ethernet, direction),
+                interface,
+                direction,
+                mode,
+            ) {
                 Ok(attachment) => {
                     self.by_place.insert(place, attachment);
                     done.push(direction);
@@ -106,10 +111,12 @@ impl Attachments {
 
     /// How the device is observed in a direction: `tcx`, `clsact`, or not at all.
     pub fn kind(&self, if_index: u32, direction: Direction) -> Option<&'static str> {
-        self.by_place.get(&(if_index, direction)).map(|attachment| match attachment {
-            Attachment::Tcx { .. } => "tcx",
-            Attachment::Clsact { .. } => "clsact",
-        })
+        self.by_place
+            .get(&(if_index, direction))
+            .map(|attachment| match attachment {
+                Attachment::Tcx { .. } => "tcx",
+                Attachment::Clsact { .. } => "clsact",
+            })
     }
 
     /// The devices that something is attached to.
@@ -151,8 +158,13 @@ fn attach_one(
     mode: AttachMode,
 ) -> Result<Attachment, Error> {
     let failed = |error: io::Error| match error.raw_os_error() {
-        Some(libc::ENODEV) => Error::NoInterface { interface: interface.name.clone() },
-        _ => Error::os(format!("{}: attaching to {direction:?}", interface.name), error),
+        Some(libc::ENODEV) => Error::NoInterface {
+            interface: interface.name.clone(),
+        },
+        _ => Error::os(
+            format!("{}: attaching to {direction:?}", interface.name),
+            error,
+        ),
     };
     if mode != AttachMode::Clsact {
         match bpf::attach_tcx(program, interface.index, direction) {
@@ -160,7 +172,9 @@ fn attach_one(
             // What kernels before 6.6 answer to an unknown attach type.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 if mode == AttachMode::Tcx {
-                    return Err(Error::NoTcx { interface: interface.name.clone() });
+                    return Err(Error::NoTcx {
+                        interface: interface.name.clone(),
+                    });
                 }
             }
             Err(error) => return Err(failed(error)),

@@ -85,7 +85,11 @@ pub fn load_sched_cls(name: &str, instructions: &[u8], license: &CStr) -> Result
     let last = lines.split_off(lines.len().saturating_sub(2)).join("; ");
     Err(Error::Verifier {
         program: name.to_owned(),
-        summary: if last.is_empty() { error.to_string() } else { format!("{error}: {last}") },
+        summary: if last.is_empty() {
+            error.to_string()
+        } else {
+            format!("{error}: {last}")
+        },
     })
 }
 
@@ -121,7 +125,8 @@ pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> io:
         Direction::Ingress => BPF_TCX_INGRESS,
         Direction::Egress => BPF_TCX_EGRESS,
     };
-    let target = RawFd::try_from(if_index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    let target =
+        RawFd::try_from(if_index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     // SAFETY: all zero but for size and flags is a valid set of options.
     let fd = unsafe {
         let mut options: bpf_sys::bpf_link_create_opts = mem::zeroed();
@@ -214,13 +219,8 @@ impl GracePeriod {
     pub fn new() -> Result<Self, Error> {
         // SAFETY: plain numbers; a descriptor that outlives the call.
         unsafe {
-            let inner = bpf_sys::bpf_create_map(
-                bpf_sys::bpf_map_type_BPF_MAP_TYPE_ARRAY,
-                4,
-                8,
-                1,
-                0,
-            );
+            let inner =
+                bpf_sys::bpf_create_map(bpf_sys::bpf_map_type_BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
             let inner = owned(inner, || "creating a BPF map".to_owned())?;
             let outer = bpf_sys::bpf_create_map_in_map(
                 bpf_sys::bpf_map_type_BPF_MAP_TYPE_ARRAY_OF_MAPS,
@@ -255,6 +255,46 @@ impl GracePeriod {
     }
 }
 
+/// MTU of the path that a connected datagram socket takes, as far as the kernel knows it.
+pub fn path_mtu(socket: &impl AsRawFd, ipv6: bool) -> Option<u16> {
+    let (level, name) = if ipv6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_MTU)
+    };
+    let mut mtu: libc::c_int = 0;
+    let mut octets = libc::socklen_t::try_from(mem::size_of_val(&mtu)).unwrap_or(0);
+    // SAFETY: room for the answer, and its size.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw mut mtu).cast(),
+            &raw mut octets,
+        )
+    };
+    // Loopback's is beyond what 16 bits hold.
+    (failed == 0 && mtu > 0).then(|| u16::try_from(mtu).unwrap_or(u16::MAX))
+}
+
+/// The boot clock in nanoseconds: what the programs stamp packets with.
+pub fn boot_clock_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: room for the answer. The call cannot fail for a clock that exists since Linux 2.6.39.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time);
+    }
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds)
+}
+
 /// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.
 pub fn silence_libbpf() {
     // SAFETY: no function means no output.
@@ -267,7 +307,8 @@ fn hook(if_index: u32, direction: Direction) -> io::Result<bpf_sys::bpf_tc_hook>
     // SAFETY: all zero is a valid hook.
     let mut hook: bpf_sys::bpf_tc_hook = unsafe { mem::zeroed() };
     hook.sz = mem::size_of::<bpf_sys::bpf_tc_hook>() as u64;
-    hook.ifindex = i32::try_from(if_index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    hook.ifindex =
+        i32::try_from(if_index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     hook.attach_point = match direction {
         Direction::Ingress => bpf_sys::bpf_tc_attach_point_BPF_TC_INGRESS,
         Direction::Egress => bpf_sys::bpf_tc_attach_point_BPF_TC_EGRESS,
@@ -302,6 +343,9 @@ fn last_or(errno: i32) -> io::Error {
 
 /// A path or name without NUL; what follows one is cut, as the kernel would.
 fn c_string(octets: &[u8]) -> CString {
-    let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
+    let end = octets
+        .iter()
+        .position(|&octet| octet == 0)
+        .unwrap_or(octets.len());
     CString::new(&octets[..end]).unwrap_or_default()
 }

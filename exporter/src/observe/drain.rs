@@ -148,9 +148,14 @@ impl Tables {
     /// Records in all logs that wait to be read, and how many there is room for.
     pub fn log_fill(&self) -> (u64, u64) {
         let waiting = (0..self.cpu_state.len())
-            .map(|cpu| load_acquire(self.produced(cpu)) - self.consumed(cpu).load(Ordering::Relaxed))
+            .map(|cpu| {
+                load_acquire(self.produced(cpu)) - self.consumed(cpu).load(Ordering::Relaxed)
+            })
             .sum();
-        (waiting, u64::from(self.sizes.cpus) * u64::from(self.sizes.log_records))
+        (
+            waiting,
+            u64::from(self.sizes.cpus) * u64::from(self.sizes.log_records),
+        )
     }
 
     fn produced(&self, cpu: usize) -> &AtomicU64 {
@@ -165,7 +170,10 @@ impl Tables {
 impl Turn {
     /// For these tables.
     pub fn new(tables: Arc<Tables>) -> Result<Self, Error> {
-        Ok(Self { tables, grace_period: GracePeriod::new()? })
+        Ok(Self {
+            tables,
+            grace_period: GracePeriod::new()?,
+        })
     }
 
     /// Names the other generation and waits until nothing counts into the old one. The old one
@@ -183,7 +191,10 @@ impl Turn {
         let produced = (0..self.tables.cpu_state.len())
             .map(|cpu| load_acquire(self.tables.produced(cpu)))
             .collect();
-        Ok(Turned { quiet: low(old), produced })
+        Ok(Turned {
+            quiet: low(old),
+            produced,
+        })
     }
 }
 
@@ -191,8 +202,17 @@ impl Drain {
     /// For these tables, from their first generation on.
     pub fn new(tables: Arc<Tables>) -> Self {
         let cpus = vec![CpuAccount::default(); tables.cpu_state.len()];
-        let generation = low(tables.control.word(0, offset_of!(Control, generation)).load(Ordering::Acquire));
-        Self { tables, cpus, merged: Default::default(), generation, scratch: Vec::new() }
+        let generation = low(tables
+            .control
+            .word(0, offset_of!(Control, generation))
+            .load(Ordering::Acquire));
+        Self {
+            tables,
+            cpus,
+            merged: Default::default(),
+            generation,
+            scratch: Vec::new(),
+        }
     }
 
     /// Appends records that wait in the logs to `out`, about `most` of them; returns how many.
@@ -222,7 +242,10 @@ impl Drain {
                 // Nothing came by on this CPU: its cache is as empty as it was left.
                 continue;
             }
-            add(&mut settlement.observed, difference(counters.observed, before.observed));
+            add(
+                &mut settlement.observed,
+                difference(counters.observed, before.observed),
+            );
             for reason in 0..DROP_REASONS {
                 add(
                     &mut settlement.dropped[reason],
@@ -265,7 +288,10 @@ impl Drain {
                 let metrics = &record.record.metrics;
                 add(
                     &mut self.merged[parity_of(record.generation)],
-                    Tally { packets: metrics.packets, octets: metrics.bytes },
+                    Tally {
+                        packets: metrics.packets,
+                        octets: metrics.bytes,
+                    },
                 );
             }
             position += count as u64;
@@ -280,8 +306,11 @@ impl Drain {
         let sets = usize::try_from(self.tables.sizes.sets).unwrap_or(usize::MAX);
         let first = (cpu * GENERATIONS + parity) * sets;
         self.scratch.clear();
-        self.tables.aggregated_flows.copy_out(first, sets, &mut self.scratch);
-        let packets = offset_of!(Slot, entry) + offset_of!(HashedRecord, record) + PACKETS_IN_RECORD;
+        self.tables
+            .aggregated_flows
+            .copy_out(first, sets, &mut self.scratch);
+        let packets =
+            offset_of!(Slot, entry) + offset_of!(HashedRecord, record) + PACKETS_IN_RECORD;
         for (index, set) in self.scratch.iter().enumerate() {
             for (way, slot) in set.iter().enumerate() {
                 let metrics = slot.entry.record.metrics;
@@ -291,7 +320,10 @@ impl Drain {
                 out.push(slot.entry);
                 add(
                     &mut self.merged[parity],
-                    Tally { packets: metrics.packets, octets: metrics.bytes },
+                    Tally {
+                        packets: metrics.packets,
+                        octets: metrics.bytes,
+                    },
                 );
                 self.tables
                     .aggregated_flows

@@ -52,7 +52,9 @@ pub enum Error {
         interface: String,
     },
     /// The interface's link type cannot be read.
-    #[error("{interface}: cannot observe a device of link type {link_type} (ARPHRD_*): neither Ethernet nor plain IP")]
+    #[error(
+        "{interface}: cannot observe a device of link type {link_type} (ARPHRD_*): neither Ethernet nor plain IP"
+    )]
     LinkType {
         /// Name of the interface.
         interface: String,
@@ -60,7 +62,9 @@ pub enum Error {
         link_type: u16,
     },
     /// TCX was asked for and the kernel has none.
-    #[error("{interface}: this kernel has no TCX (Linux 6.6 has): set observation.attach to \"auto\" or \"clsact\"")]
+    #[error(
+        "{interface}: this kernel has no TCX (Linux 6.6 has): set observation.attach to \"auto\" or \"clsact\""
+    )]
     NoTcx {
         /// Name of the interface.
         interface: String,

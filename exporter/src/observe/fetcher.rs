@@ -148,8 +148,12 @@ impl FlowFetcher {
 
     /// Attaches to an interface, in the directions of the options. Doing so twice does no harm.
     pub fn register(&mut self, interface: &Interface) -> Result<(), Error> {
-        self.attachments
-            .attach(&self.objects.programs, interface, &self.directions, self.attach)
+        self.attachments.attach(
+            &self.objects.programs,
+            interface,
+            &self.directions,
+            self.attach,
+        )
     }
 
     /// Detaches from an interface; what was counted there stays to be read.
@@ -168,7 +172,10 @@ impl FlowFetcher {
         self.settlement = self.drain.settle(&turned, &mut records);
         let mut flows: HashMap<FlowId, FlowMetrics> = HashMap::with_capacity(records.len());
         for HashedRecord { record, .. } in &records {
-            flows.entry(record.id).or_default().accumulate(&record.metrics);
+            flows
+                .entry(record.id)
+                .or_default()
+                .accumulate(&record.metrics);
         }
         Ok(flows)
     }
@@ -224,8 +231,12 @@ impl FlowFetcher {
 impl Probes {
     /// See [`FlowFetcher::register`].
     pub fn attach(&mut self, interface: &Interface) -> Result<(), Error> {
-        self.attachments
-            .attach(&self.objects.programs, interface, &self.directions, self.mode)
+        self.attachments.attach(
+            &self.objects.programs,
+            interface,
+            &self.directions,
+            self.mode,
+        )
     }
 
     /// Detaches from the interface with this index.

@@ -56,9 +56,15 @@ impl Interface {
         found
             .iter()
             .find(|interface| interface.name == name_or_index)
-            .or_else(|| found.iter().find(|interface| Some(interface.index) == index))
+            .or_else(|| {
+                found
+                    .iter()
+                    .find(|interface| Some(interface.index) == index)
+            })
             .cloned()
-            .ok_or_else(|| Error::NoInterface { interface: name_or_index.to_owned() })
+            .ok_or_else(|| Error::NoInterface {
+                interface: name_or_index.to_owned(),
+            })
     }
 
     fn from_message(message: &LinkMessage) -> Self {
@@ -93,13 +99,19 @@ impl Links {
                     Some(LinkEvent::Changed(Interface::from_message(&link)))
                 }
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
-                    Some(LinkEvent::Gone { index: link.header.index })
+                    Some(LinkEvent::Gone {
+                        index: link.header.index,
+                    })
                 }
                 NetlinkPayload::Overrun(_) => Some(LinkEvent::Missed),
                 _ => None,
             }
         });
-        Ok(Self { handle, events: Box::pin(events), connection })
+        Ok(Self {
+            handle,
+            events: Box::pin(events),
+            connection,
+        })
     }
 
     /// Every interface of this network namespace.

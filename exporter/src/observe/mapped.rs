@@ -55,9 +55,12 @@ impl<T: Plain> Mapped<T> {
             )
         };
         match NonNull::new(address.cast::<T>()) {
-            Some(base) if address != libc::MAP_FAILED => {
-                Ok(Self { base, elements, octets, _elements: PhantomData })
-            }
+            Some(base) if address != libc::MAP_FAILED => Ok(Self {
+                base,
+                elements,
+                octets,
+                _elements: PhantomData,
+            }),
             _ => Err(Error::os("mapping a BPF array", io::Error::last_os_error())),
         }
     }
@@ -80,7 +83,11 @@ impl<T: Plain> Mapped<T> {
             // words is written to `value`.
             unsafe {
                 let word_read = ptr::read_volatile(from.add(word));
-                value.as_mut_ptr().cast::<u64>().add(word).write_unaligned(word_read);
+                value
+                    .as_mut_ptr()
+                    .cast::<u64>()
+                    .add(word)
+                    .write_unaligned(word_read);
             }
         }
         // SAFETY: every word is written, and every bit pattern is valid.
@@ -127,7 +134,11 @@ impl<T: Plain> Mapped<T> {
     }
 
     fn at(&self, index: usize) -> *mut T {
-        assert!(index < self.elements, "element {index} of {}", self.elements);
+        assert!(
+            index < self.elements,
+            "element {index} of {}",
+            self.elements
+        );
         // SAFETY: in bounds by the assertion.
         unsafe { self.base.as_ptr().add(index) }
     }

@@ -16,7 +16,7 @@ mod mapped;
 pub mod object;
 
 pub use attach::AttachMode;
-pub use bpf::Direction;
+pub use bpf::{Direction, boot_clock_ns, path_mtu};
 pub use drain::{Drain, KernelCounters, Settlement, Tables, Turn, Turned};
 pub use error::Error;
 pub use fetcher::{FetcherOptions, FlowFetcher, Parts, Probes};

@@ -130,7 +130,9 @@ impl NetSpec {
                 let mut map_references = Vec::new();
                 for (offset, relocation) in section.relocations() {
                     let RelocationTarget::Symbol(index) = relocation.target() else {
-                        return Err(Error::Object(format!("{name}: a relocation without symbol")));
+                        return Err(Error::Object(format!(
+                            "{name}: a relocation without symbol"
+                        )));
                     };
                     let symbol = file.symbol_by_index(index).map_err(damaged)?;
                     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -164,7 +166,9 @@ impl NetSpec {
     /// how their descriptors are had.
     pub fn load(mut self, sizes: Sizes, pin_dir: &Path) -> Result<NetObjects, Error> {
         if !bpf::on_bpf_file_system(pin_dir) {
-            return Err(Error::NoBpfFileSystem { path: pin_dir.to_owned() });
+            return Err(Error::NoBpfFileSystem {
+                path: pin_dir.to_owned(),
+            });
         }
         let caches = sizes.cpus * 2 * sizes.sets;
         let logs = sizes.cpus * sizes.log_records;
@@ -180,7 +184,8 @@ impl NetSpec {
         let mut maps = create_maps(&self.image, pin_dir)?;
         let programs = self.load_programs(&maps)?;
         let mut take = |name: &str| {
-            maps.remove(name).ok_or_else(|| Error::Object(format!("no map {name}")))
+            maps.remove(name)
+                .ok_or_else(|| Error::Object(format!("no map {name}")))
         };
         Ok(NetObjects {
             programs,
@@ -272,8 +277,8 @@ fn create_maps(image: &[u8], pin_dir: &Path) -> Result<HashMap<String, OwnedFd>,
         // redbpf keeps the kernel's answer to itself but for the thread's errno.
         Error::os(what, std::io::Error::last_os_error())
     };
-    let mut module = redbpf::Module::parse(image)
-        .map_err(|_| failed("creating the BPF maps".to_owned()))?;
+    let mut module =
+        redbpf::Module::parse(image).map_err(|_| failed("creating the BPF maps".to_owned()))?;
     let mut descriptors = HashMap::new();
     for map in &mut module.maps {
         let name = map.name.clone();
@@ -301,17 +306,33 @@ mod tests {
         programs.sort_unstable();
         assert_eq!(
             programs,
-            ["egress_flow_parse", "egress_flow_parse_l3", "ingress_flow_parse", "ingress_flow_parse_l3"]
+            [
+                "egress_flow_parse",
+                "egress_flow_parse_l3",
+                "ingress_flow_parse",
+                "ingress_flow_parse_l3"
+            ]
         );
         let mut maps: Vec<_> = spec.maps.iter().map(|(name, _)| name.as_str()).collect();
         maps.sort_unstable();
-        assert_eq!(maps, [MAP_AGGREGATED_FLOWS, MAP_CONTROL, MAP_CPU_STATE, MAP_DIRECT_FLOWS]);
+        assert_eq!(
+            maps,
+            [
+                MAP_AGGREGATED_FLOWS,
+                MAP_CONTROL,
+                MAP_CPU_STATE,
+                MAP_DIRECT_FLOWS
+            ]
+        );
         assert_eq!(spec.license.to_bytes(), b"Dual MIT/GPL");
     }
 
     #[test]
     fn a_damaged_object_is_refused_in_words() {
         let error = NetSpec::parse(&OBJECT[..100]).unwrap_err();
-        assert!(error.to_string().contains("embedded kernel object"), "{error}");
+        assert!(
+            error.to_string().contains("embedded kernel object"),
+            "{error}"
+        );
     }
 }

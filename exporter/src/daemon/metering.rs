@@ -1,0 +1,413 @@
+//! The meter's thread: from the kernel's records to ended flows on their way to the collectors.
+//!
+//! It never waits for anybody: the turn of a generation runs in a thread of its own, and the
+//! collectors' queues drop (and count) what they cannot take.
+
+use super::status::Gauges;
+use crate::export::Export;
+use crate::ledger::{Count, KernelReading, Ledger, LossReason, Losses};
+use crate::meter::{EndedFlow, FlowCache, Movement, Policy};
+use crate::observe::{
+    Drain, InterfaceNames, KernelCounters, Settlement, Tables, Turn, Turned, boot_clock_ns,
+};
+use crate::record::UnixTime;
+use ebpfix_probes::abi::{DropReason, HashedRecord, Tally};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Pause between two looks into the logs, when they are not filling up.
+const POLL: Duration = Duration::from_millis(5);
+/// Records that one look takes at most, about.
+const READ_AT_ONCE: usize = 32 * 1024;
+/// Flows that one look at the timeouts ends at most; the rest follows after the next reading.
+const EXPIRE_AT_ONCE: usize = 16 * 1024;
+/// Between two looks at the timeouts.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// Records in a batch at most.
+const BATCH: usize = 1024;
+/// How long the end waits for collectors that take records slowly.
+const LAST_BATCHES: Duration = Duration::from_secs(10);
+
+/// What the meter is told while it runs.
+pub enum Command {
+    /// An interface is there, or has a new name.
+    Interface {
+        /// Its index.
+        index: u32,
+        /// Its name now.
+        name: String,
+    },
+    /// An interface is gone: its flows end under the name that it had.
+    Gone {
+        /// Its index.
+        index: u32,
+    },
+    /// Other timeouts, another size.
+    Policy(Policy),
+    /// Other collectors.
+    Export(Export),
+    /// The kernel is read once a this long.
+    DrainInterval(Duration),
+    /// Read all that the kernel has, end every flow, and return. Nothing is attached any more.
+    Stop,
+}
+
+/// What the thread is made of.
+pub struct Metering {
+    /// Reads the kernel's records.
+    pub drain: Drain,
+    /// Turns its generations.
+    pub turn: Turn,
+    /// How often.
+    pub drain_interval: Duration,
+    /// The flows.
+    pub cache: FlowCache,
+    /// Where everything is written down.
+    pub ledger: Arc<Ledger>,
+    /// Where ended flows go.
+    pub export: Export,
+    /// `AgentIP` of the records.
+    pub agent: IpAddr,
+    /// For `status`.
+    pub gauges: Arc<Gauges>,
+    /// Names of the interfaces.
+    pub names: InterfaceNames,
+}
+
+impl Metering {
+    /// Starts the thread.
+    pub fn spawn(self, commands: Receiver<Command>) -> io::Result<JoinHandle<()>> {
+        let Self {
+            drain,
+            turn,
+            drain_interval,
+            cache,
+            ledger,
+            export,
+            agent,
+            gauges,
+            names,
+        } = self;
+        let turns = Turns::spawn(turn)?;
+        let thread = Thread {
+            drain,
+            turns,
+            drain_interval,
+            cache,
+            ledger,
+            export,
+            agent,
+            gauges,
+            names,
+            commands,
+            records: Vec::with_capacity(READ_AT_ONCE),
+            ended: Vec::new(),
+        };
+        thread::Builder::new()
+            .name("meter".to_owned())
+            .spawn(move || thread.run())
+    }
+}
+
+struct Thread {
+    drain: Drain,
+    turns: Turns,
+    drain_interval: Duration,
+    cache: FlowCache,
+    ledger: Arc<Ledger>,
+    export: Export,
+    agent: IpAddr,
+    gauges: Arc<Gauges>,
+    names: InterfaceNames,
+    commands: Receiver<Command>,
+    /// Reused from one look to the next.
+    records: Vec<HashedRecord>,
+    /// Flows that ended and are not on their way yet.
+    ended: Vec<EndedFlow>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut next_expiry = Instant::now();
+        let mut next_turn = Instant::now() + self.drain_interval;
+        loop {
+            let read = self.read();
+            let now = Instant::now();
+            if now >= next_turn && self.turns.request() {
+                next_turn = now + self.drain_interval;
+            }
+            if now >= next_expiry {
+                let moved = self
+                    .cache
+                    .expire(boot_clock_ns(), EXPIRE_AT_ONCE, &mut self.ended);
+                self.note(moved);
+                if self.ended.len() < EXPIRE_AT_ONCE {
+                    next_expiry = now + EXPIRE_EVERY;
+                }
+            }
+            self.send();
+            self.gauges
+                .flows
+                .store(self.cache.len() as u64, Ordering::Relaxed);
+            self.gauges
+                .cache_octets
+                .store(self.cache.memory() as u64, Ordering::Relaxed);
+            // A log that fills quickly is read again at once.
+            let pause = if read >= READ_AT_ONCE / 4 {
+                Duration::ZERO
+            } else {
+                POLL
+            };
+            match self.commands.recv_timeout(pause) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(command) => self.obey(command),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        self.finish();
+    }
+
+    /// Reads the logs, and the quiet cache when a turn is done; returns how many records came.
+    fn read(&mut self) -> usize {
+        self.records.clear();
+        self.drain.read_log(READ_AT_ONCE, &mut self.records);
+        if let Some(turned) = self.turns.done() {
+            self.settle(&turned);
+        }
+        self.merge();
+        self.records.len()
+    }
+
+    fn settle(&mut self, turned: &Turned) {
+        let settlement = self.drain.settle(turned, &mut self.records);
+        self.gauges.turns.fetch_add(1, Ordering::Relaxed);
+        self.check(&settlement);
+    }
+
+    /// What does not add up is said aloud; it stays in the ledger.
+    fn check(&self, settlement: &Settlement) {
+        if settlement.unaccounted != Tally::default() {
+            let Tally { packets, octets } = settlement.unaccounted;
+            tracing::error!(
+                packets,
+                octets,
+                "the kernel observed packets that are in no record"
+            );
+            self.gauges
+                .unaccounted_packets
+                .fetch_add(packets, Ordering::Relaxed);
+            self.gauges
+                .unaccounted_octets
+                .fetch_add(octets, Ordering::Relaxed);
+        }
+        if settlement.surplus != Tally::default() {
+            let Tally { packets, octets } = settlement.surplus;
+            tracing::error!(
+                packets,
+                octets,
+                "records hold packets that the kernel never observed"
+            );
+        }
+    }
+
+    fn merge(&mut self) {
+        if self.records.is_empty() {
+            return;
+        }
+        let moved = self
+            .cache
+            .merge(&self.records, boot_clock_ns(), &mut self.ended);
+        self.note(moved);
+    }
+
+    /// Writes down what moved.
+    fn note(&self, moved: Movement) {
+        self.ledger.observe(moved.taken);
+        self.ledger
+            .lose_from_cache(LossReason::Duplicate, moved.dropped);
+        self.ledger.queue(moved.ended);
+    }
+
+    /// Hands what ended to the collectors.
+    fn send(&mut self) {
+        if self.ended.is_empty() {
+            return;
+        }
+        // One pair of readings for all: the flows' times keep their distances.
+        let (now, mono) = (UnixTime::from(SystemTime::now()), boot_clock_ns());
+        for flows in self.ended.chunks(BATCH) {
+            let records = flows
+                .iter()
+                .map(|flow| {
+                    flow.into_record(now, mono, self.names.get(flow.id.if_index), self.agent)
+                })
+                .collect();
+            self.export.send(records);
+        }
+        self.ended.clear();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Interface { index, name } => {
+                if *self.names.get(index) != *name {
+                    self.end_interface(index);
+                    self.names.set(index, &name);
+                }
+            }
+            Command::Gone { index } => {
+                self.end_interface(index);
+                self.names.remove(index);
+            }
+            Command::Policy(policy) => {
+                let moved = self.cache.set_policy(policy, &mut self.ended);
+                self.note(moved);
+            }
+            Command::Export(export) => self.export = export,
+            Command::DrainInterval(interval) => self.drain_interval = interval,
+            Command::Stop => {}
+        }
+    }
+
+    /// Ends the flows of an interface while its name is still that under which they were seen.
+    fn end_interface(&mut self, index: u32) {
+        // What the kernel still has of it would otherwise begin a flow anew.
+        self.turn_now();
+        self.merge();
+        let moved = self.cache.end_interface(index, &mut self.ended);
+        self.note(moved);
+        self.send();
+    }
+
+    /// Turns the generation and waits for it.
+    fn turn_now(&mut self) {
+        self.records.clear();
+        if let Some(turned) = self.turns.finish_pending() {
+            self.settle(&turned);
+        }
+        if let Some(turned) = self.turns.turn() {
+            self.settle(&turned);
+        }
+    }
+
+    /// The end: everything is read, ended, and sent as far as the collectors take it.
+    fn finish(&mut self) {
+        self.turn_now();
+        self.merge();
+        let deadline = Instant::now() + LAST_BATCHES;
+        self.send();
+        while !self.cache.is_empty() {
+            self.export.wait_for_room(BATCH, deadline);
+            let moved = self.cache.flush(BATCH, &mut self.ended);
+            self.note(moved);
+            self.send();
+        }
+        self.gauges.flows.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The thread that waits for the kernel.
+struct Turns {
+    requests: Sender<()>,
+    results: Receiver<io::Result<Turned>>,
+    pending: bool,
+}
+
+impl Turns {
+    fn spawn(mut turn: Turn) -> io::Result<Self> {
+        let (requests, requested) = channel::<()>();
+        let (done, results) = channel();
+        thread::Builder::new()
+            .name("turn".to_owned())
+            .spawn(move || {
+                while requested.recv().is_ok() {
+                    if done.send(turn.turn()).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self {
+            requests,
+            results,
+            pending: false,
+        })
+    }
+
+    /// Asks for a turn, unless one is under way; returns whether it was asked for.
+    fn request(&mut self) -> bool {
+        if self.pending {
+            return false;
+        }
+        self.pending = self.requests.send(()).is_ok();
+        self.pending
+    }
+
+    /// The turn that was asked for, if it is done.
+    fn done(&mut self) -> Option<Turned> {
+        let result = self.results.try_recv().ok()?;
+        self.pending = false;
+        accept(result)
+    }
+
+    /// Waits for the turn that is under way, if one is.
+    fn finish_pending(&mut self) -> Option<Turned> {
+        if !self.pending {
+            return None;
+        }
+        self.pending = false;
+        accept(self.results.recv().ok()?)
+    }
+
+    /// Asks for a turn and waits for it.
+    fn turn(&mut self) -> Option<Turned> {
+        self.request().then(|| self.finish_pending()).flatten()
+    }
+}
+
+fn accept(result: io::Result<Turned>) -> Option<Turned> {
+    result
+        .inspect_err(|error| tracing::error!(%error, "cannot wait for the kernel programs"))
+        .ok()
+}
+
+/// The kernel's counters as the ledger reads them.
+pub fn kernel_reading(tables: &Tables, gauges: &Gauges) -> KernelReading {
+    // Before the counters: what is unaccounted was observed.
+    let unaccounted = Count::new(
+        gauges.unaccounted_packets.load(Ordering::Relaxed),
+        gauges.unaccounted_octets.load(Ordering::Relaxed),
+    );
+    let KernelCounters {
+        observed, dropped, ..
+    } = tables.counters();
+    let mut lost = Losses::default();
+    lost.add(LossReason::Unaccounted, unaccounted);
+    for reason in DropReason::ALL {
+        lost.add(loss_reason(reason), count(dropped[reason as usize]));
+    }
+    KernelReading {
+        observed: count(observed),
+        lost,
+    }
+}
+
+fn loss_reason(reason: DropReason) -> LossReason {
+    match reason {
+        DropReason::NotIp => LossReason::NotIp,
+        DropReason::Truncated => LossReason::Truncated,
+        DropReason::Malformed => LossReason::Malformed,
+        DropReason::TooDeep => LossReason::TooDeep,
+        DropReason::NotSampled => LossReason::NotSampled,
+        DropReason::LogFull => LossReason::LogFull,
+        DropReason::Reserved6 | DropReason::Reserved7 => LossReason::Unaccounted,
+    }
+}
+
+fn count(tally: Tally) -> Count {
+    Count::new(tally.packets, tally.octets)
+}

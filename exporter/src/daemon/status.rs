@@ -1,0 +1,150 @@
+//! What `ebpfix status` shows: gathered on demand, from the ledger, the tables and the collectors.
+
+use super::metering::kernel_reading;
+use crate::export::{CollectorHandle, CollectorStatus};
+use crate::ledger::{Count, Ledger, Snapshot};
+use crate::observe::Tables;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Numbers that the meter's thread leaves for others to read.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Flows in the cache.
+    pub flows: AtomicU64,
+    /// Octets of the cache's memory.
+    pub cache_octets: AtomicU64,
+    /// Generations of the kernel's table that were read.
+    pub turns: AtomicU64,
+    /// Packets that the kernel observed and that never came.
+    pub unaccounted_packets: AtomicU64,
+    /// Octets of these.
+    pub unaccounted_octets: AtomicU64,
+}
+
+/// An interface that is observed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct InterfaceStatus {
+    /// The kernel's index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// How packets that enter are seen: `tcx`, `clsact`, or not at all.
+    pub ingress: Option<&'static str>,
+    /// How packets that leave are seen.
+    pub egress: Option<&'static str>,
+}
+
+/// The state of an exporter.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: &'static str,
+    /// Seconds since it began.
+    pub uptime_s: u64,
+    /// What became of every packet.
+    pub ledger: Snapshot,
+    /// The collectors.
+    pub collectors: Vec<CollectorStatus>,
+    /// The interfaces that are observed.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// The kernel's side.
+    pub kernel: KernelStatus,
+    /// The flow cache.
+    pub meter: MeterStatus,
+}
+
+/// The kernel's side.
+#[derive(Debug, Serialize)]
+pub struct KernelStatus {
+    /// How programs are attached, and to how many hooks so.
+    pub attached: BTreeMap<&'static str, usize>,
+    /// Frames, and their octets with link headers, as interface counters have them.
+    pub frames: Count,
+    /// Slots of each CPU's cache.
+    pub cache_slots: u32,
+    /// CPUs that are provided for.
+    pub cpus: u32,
+    /// Records that wait in the logs.
+    pub log_waiting: u64,
+    /// Records that the logs hold at most.
+    pub log_records: u64,
+    /// Octets of kernel memory.
+    pub octets: u64,
+    /// Generations read so far.
+    pub turns: u64,
+}
+
+/// The flow cache.
+#[derive(Debug, Serialize)]
+pub struct MeterStatus {
+    /// Flows held.
+    pub flows: u64,
+    /// Flows held at most.
+    pub max_flows: u32,
+    /// Octets of memory.
+    pub octets: u64,
+}
+
+/// What a [`Status`] is gathered from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    /// The kernel's tables.
+    pub tables: Arc<Tables>,
+    /// The meter's numbers.
+    pub gauges: Arc<Gauges>,
+}
+
+impl Sources {
+    /// The ledger at this moment, the kernel's part included.
+    pub fn ledger(&self) -> Snapshot {
+        self.ledger
+            .snapshot_with(|| kernel_reading(&self.tables, &self.gauges))
+    }
+
+    /// Everything.
+    pub fn status(
+        &self,
+        uptime_s: u64,
+        max_flows: u32,
+        collectors: &[CollectorHandle],
+        interfaces: Vec<InterfaceStatus>,
+    ) -> Status {
+        use std::sync::atomic::Ordering::Relaxed;
+        let mut attached = BTreeMap::new();
+        for interface in &interfaces {
+            for kind in [interface.ingress, interface.egress].into_iter().flatten() {
+                *attached.entry(kind).or_default() += 1;
+            }
+        }
+        let sizes = self.tables.sizes();
+        let (log_waiting, log_records) = self.tables.log_fill();
+        let frames = self.tables.counters().frames;
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s,
+            ledger: self.ledger(),
+            collectors: collectors.iter().map(CollectorHandle::status).collect(),
+            interfaces,
+            kernel: KernelStatus {
+                attached,
+                frames: Count::new(frames.packets, frames.octets),
+                cache_slots: sizes.sets * 2,
+                cpus: sizes.cpus,
+                log_waiting,
+                log_records,
+                octets: sizes.octets(),
+                turns: self.gauges.turns.load(Relaxed),
+            },
+            meter: MeterStatus {
+                flows: self.gauges.flows.load(Relaxed),
+                max_flows,
+                octets: self.gauges.cache_octets.load(Relaxed),
+            },
+        }
+    }
+}

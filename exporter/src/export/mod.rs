@@ -1,0 +1,69 @@
+//! From Flow Records to datagrams: layouts, Transport Sessions, collectors.
+//!
+//! [`Export`] is what the meter sees: a place to put batches that never blocks. Behind it each
+//! collector has a queue and a task of its own ([`collector`]), so that one that is slow, away or
+//! refusing stops nobody.
+
+mod batch;
+pub mod collector;
+pub mod layouts;
+mod pacing;
+
+pub use batch::Batch;
+pub use collector::{Collector, CollectorHandle, CollectorStatus, Shared, address_facing};
+pub use layouts::{InterfaceRecord, Layouts};
+
+use crate::ledger::{Ledger, LossReason};
+use crate::record::Record;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The collectors' queues, for the meter to fill.
+#[derive(Clone)]
+pub struct Export {
+    ledger: Arc<Ledger>,
+    collectors: Vec<CollectorHandle>,
+}
+
+impl Export {
+    /// For these collectors; with none, everything that comes is lost as `no_collector`.
+    pub fn new(ledger: Arc<Ledger>, collectors: Vec<CollectorHandle>) -> Self {
+        Self { ledger, collectors }
+    }
+
+    /// Hands a batch of records, already in the ledger's queue, to every collector. A collector
+    /// whose queue is full does not get it.
+    pub fn send(&self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
+        let otherwise = if self.collectors.is_empty() {
+            LossReason::NoCollector
+        } else {
+            LossReason::NotSent
+        };
+        let batch = Arc::new(Batch::new(records, self.ledger.clone(), otherwise));
+        for collector in &self.collectors {
+            collector.offer(&batch);
+        }
+    }
+
+    /// Waits until every queue has room for `records` more, at most until `deadline`. Only for the
+    /// end, when nothing is being observed that could be missed meanwhile.
+    pub fn wait_for_room(&self, records: usize, deadline: Instant) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(2);
+        while Instant::now() < deadline
+            && !self
+                .collectors
+                .iter()
+                .all(|collector| collector.has_room(records))
+        {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// The collectors.
+    pub fn collectors(&self) -> &[CollectorHandle] {
+        &self.collectors
+    }
+}

@@ -1,0 +1,101 @@
+//! Sizes and numbers of the wire formats, named once.
+
+use core::fmt;
+
+/// The protocol of a message, a layout or a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// IPFIX, RFC 7011.
+    Ipfix,
+    /// `NetFlow` version 9, RFC 3954.
+    NetflowV9,
+}
+
+impl Protocol {
+    /// The version number that begins a message.
+    pub const fn version(self) -> u16 {
+        match self {
+            Self::Ipfix => 0x000a,
+            Self::NetflowV9 => 0x0009,
+        }
+    }
+
+    /// The length in octets of the Message Header (`NetFlow` v9: Packet Header).
+    pub const fn header_length(self) -> usize {
+        match self {
+            Self::Ipfix => ipfix_header::LENGTH,
+            Self::NetflowV9 => v9_header::LENGTH,
+        }
+    }
+
+    /// The Set ID of Template Sets (RFC 7011 section 3.3.2, RFC 3954 section 5.2).
+    pub const fn template_set_id(self) -> u16 {
+        match self {
+            Self::Ipfix => 2,
+            Self::NetflowV9 => 0,
+        }
+    }
+
+    /// The Set ID of Options Template Sets (RFC 7011 section 3.3.2, RFC 3954 section 6.1).
+    pub const fn options_template_set_id(self) -> u16 {
+        match self {
+            Self::Ipfix => 3,
+            Self::NetflowV9 => 1,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipfix => "IPFIX",
+            Self::NetflowV9 => "NetFlow v9",
+        })
+    }
+}
+
+/// Data Set and Template ids start here; lower ones name sets of templates (RFC 7011 section 3.3.2).
+pub const MIN_TEMPLATE_ID: u16 = 256;
+
+/// Set Header: id and length (RFC 7011 section 3.3.2).
+pub(crate) const SET_HEADER_LENGTH: usize = 4;
+/// Sets are padded to this alignment.
+pub(crate) const ALIGNMENT: usize = 4;
+
+/// Offsets in the IPFIX Message Header (RFC 7011 section 3.1).
+pub(crate) mod ipfix_header {
+    pub(crate) const LENGTH_FIELD: usize = 2;
+    pub(crate) const EXPORT_TIME: usize = 4;
+    pub(crate) const SEQUENCE: usize = 8;
+    pub(crate) const DOMAIN: usize = 12;
+    pub(crate) const LENGTH: usize = 16;
+}
+
+/// Offsets in the `NetFlow` v9 Packet Header (RFC 3954 section 5.1).
+pub(crate) mod v9_header {
+    pub(crate) const COUNT: usize = 2;
+    pub(crate) const SYS_UPTIME: usize = 4;
+    pub(crate) const UNIX_SECS: usize = 8;
+    pub(crate) const SEQUENCE: usize = 12;
+    pub(crate) const SOURCE_ID: usize = 16;
+    pub(crate) const LENGTH: usize = 20;
+}
+
+/// The low 16 bits.
+pub(crate) const fn low16(value: usize) -> u16 {
+    let [.., high, low] = value.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
+/// The low 32 bits: the value modulo 2^32.
+pub(crate) const fn low32(value: u64) -> u32 {
+    let [_, _, _, _, a, b, c, d] = value.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// Copies `value` to `at`; does nothing where it would not fit.
+pub(crate) fn put(buffer: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = buffer.get_mut(at..at + value.len()) {
+        place.copy_from_slice(value);
+    }
+}
