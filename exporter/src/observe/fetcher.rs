@@ -139,7 +139,7 @@ impl FlowFetcher {
             turn: Turn::new(tables.clone())?,
             tables,
             objects,
-            attachments: Attachments::default(),
+            attachments: Attachments::new(&options.pin_dir),
             directions,
             attach: options.attach,
             settlement: Settlement::default(),
