@@ -51,6 +51,8 @@ const PROTO_SHIM6: u8 = 140;
 
 const IPV4_HEADER_OCTETS: u32 = 20;
 const IPV6_HEADER_OCTETS: u32 = 40;
+/// A hop-by-hop header with a jumbo payload option alone (RFC 2675 section 2).
+const JUMBO_HEADER_OCTETS: u32 = 8;
 const TCP_HEADER_OCTETS: u32 = 20;
 const TCP_FLAGS_END: u32 = 14;
 const UDP_HEADER_OCTETS: u32 = 8;
@@ -161,7 +163,8 @@ pub enum Reason {
 /// What the dissector learned beside the Flow Key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
-    /// Octets of the IP packet by its header (of a segmented frame: of the whole super-packet).
+    /// Octets of the IP packet by its header (of a segmented frame: of the whole super-packet,
+    /// without what the host keeps in it for itself).
     pub octets: u32,
     /// Octets of the IP and transport headers that each segment of a segmented frame repeats.
     pub headers: u32,
@@ -358,10 +361,17 @@ fn ipv6<F: Frame>(
     let available = frame.len().saturating_sub(offset);
     let payload = u32::from(u16::from_be_bytes([h[4], h[5]]));
     // As in IPv4, a super-packet beyond 64 KiB says 0 (and so does a jumbogram, RFC 2675).
-    let octets = if payload == 0 && frame.is_segmented() {
+    let unbounded = payload == 0 && frame.is_segmented();
+    let octets = if unbounded {
         available
     } else {
         payload + IPV6_HEADER_OCTETS
+    };
+    // The host then notes the length in a hop-by-hop header, which no segment has on the wire.
+    let off_the_wire = if unbounded && h[6] == PROTO_HOP_BY_HOP {
+        JUMBO_HEADER_OCTETS
+    } else {
+        0
     };
     if octets > available {
         return Err(Reason::Malformed);
@@ -369,12 +379,12 @@ fn ipv6<F: Frame>(
     let end = offset + octets;
     id.src_ip = address16(&h, 8);
     id.dst_ip = address16(&h, 24);
-    facts.octets = octets;
+    facts.octets = octets - off_the_wire;
     facts.tos = (h[0] & 0x0f) << 4 | h[1] >> 4;
     facts.ttl = h[7];
     let mut next = h[6];
     let mut at = offset + IPV6_HEADER_OCTETS;
-    let mut fragmented = false;
+    let mut first_fragment = false;
     for _ in 0..MAX_EXTENSION_HEADERS {
         at = frame.forget_path(at);
         match next {
@@ -397,7 +407,8 @@ fn ipv6<F: Frame>(
                 let [following, _, o0, o1] = frame.load::<4>(at).ok_or(Reason::Truncated)?;
                 next = following;
                 at += 8;
-                fragmented = true;
+                // With neither an offset nor more to come it is a whole packet (RFC 6946).
+                first_fragment |= o1 & 0x01 != 0;
                 if u16::from_be_bytes([o0, o1]) & 0xfff8 != 0 {
                     if at > end {
                         return Err(Reason::Truncated);
@@ -414,7 +425,7 @@ fn ipv6<F: Frame>(
         return Err(Reason::Truncated);
     }
     id.transport_protocol = next;
-    facts.headers = at - offset;
+    facts.headers = at - offset - off_the_wire;
     match next {
         PROTO_HOP_BY_HOP
         | PROTO_ROUTING
@@ -424,7 +435,7 @@ fn ipv6<F: Frame>(
         | PROTO_MOBILITY
         | PROTO_HIP
         | PROTO_SHIM6 => Err(Reason::TooDeep),
-        _ => transport(frame, at, end, fragmented, id, facts),
+        _ => transport(frame, at, end, first_fragment, id, facts),
     }
 }
 
