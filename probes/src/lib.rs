@@ -7,11 +7,15 @@
 //! Read in this order: [`abi`] (what kernel and exporter share).
 #![cfg_attr(not(test), no_std)]
 #![warn(missing_docs)]
+#![allow(
+    clippy::inline_always,
+    reason = "a BPF program is one function: what is not inlined is called with five arguments and a small stack"
+)]
 
 pub mod abi;
 pub mod addr;
 pub mod dissect;
 #[cfg(feature = "kernel")]
-#[allow(missing_docs, non_upper_case_globals)]
+#[allow(missing_docs, non_upper_case_globals, unsafe_op_in_unsafe_fn)]
 pub mod kernel;
 pub mod table;
