@@ -126,7 +126,7 @@ pub struct Ledger {
     pub exported: Count,
     /// What is between the two.
     pub held: Count,
-    /// What was lost, by reason.
+    /// What was lost, by reason; reasons with nothing are left out.
     pub lost: Vec<(String, Count)>,
 }
 
@@ -146,6 +146,7 @@ impl Ledger {
             lost: lost
                 .iter()
                 .map(|(reason, value)| (reason.clone(), count(value)))
+                .filter(|(_, count)| *count != Count::default())
                 .collect(),
         }
     }
@@ -175,7 +176,7 @@ impl Ledger {
         assert_eq!(
             (self.observed.packets, self.observed.octets),
             (packets, octets),
-            "the ledger is out of balance: {self:#?}"
+            "the ledger is out of balance: {self:?}"
         );
     }
 }
@@ -265,7 +266,7 @@ impl Ebpfix {
             }
             assert!(
                 start.elapsed() < Duration::from_secs(20),
-                "{what}: {last:#?}"
+                "{what}: {last:?}"
             );
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -287,11 +288,8 @@ impl Ebpfix {
             .process
             .stop(Signal::SIGTERM, Duration::from_secs(30))
             .success();
-        assert!(
-            !self.pin_dir.exists(),
-            "{} was left behind",
-            self.pin_dir.display()
-        );
+        let pins: Vec<_> = fs::read_dir(&self.pin_dir).into_iter().flatten().collect();
+        assert!(pins.is_empty(), "left behind: {pins:?}");
         done
     }
 

@@ -116,9 +116,9 @@ fn flooded(name: &str, flood: Flood, settings: Settings) -> Outcome {
         done.then_some(ledger)
     });
     eprintln!("{name}: settled after {:?}: {ledger:?}", start.elapsed());
-    assert_eq!(ledger.observed.packets, counters.rx_packets, "{ledger:#?}");
+    assert_eq!(ledger.observed.packets, counters.rx_packets, "{ledger:?}");
     let ip_octets = counters.rx_octets - 14 * counters.rx_packets;
-    assert_eq!(ledger.observed.octets, ip_octets, "{ledger:#?}");
+    assert_eq!(ledger.observed.octets, ip_octets, "{ledger:?}");
     assert_eq!(a.counters("a0").tx_packets, counters.rx_packets);
 
     let _ = ebpfix.stop();
@@ -140,7 +140,7 @@ fn flooded(name: &str, flood: Flood, settings: Settings) -> Outcome {
 
 impl Outcome {
     fn assert_nothing_lost(&self) {
-        assert_eq!(self.ledger.lost_in_all().packets, 0, "{:#?}", self.ledger);
+        assert_eq!(self.ledger.lost_in_all().packets, 0, "{:?}", self.ledger);
         assert_eq!(self.ledger.exported.packets, self.sent.packets);
         assert_eq!(self.ledger.exported.octets, self.sent.octets);
     }

@@ -60,7 +60,8 @@ fn good() -> Settings {
     Settings::new("a0", &["ingress"]).collector(9001, "ipfix")
 }
 
-/// It ended with the status, and what it says on its standard error is one line with all the words.
+/// It ended with the status, and but for the log of what went well, what it says on its standard error
+/// is one line with all the words.
 #[track_caller]
 fn assert_says(done: &Finished, status: i32, words: &[&str]) {
     let said = format!("status {:?}, stderr:\n{}", done.code(), done.stderr);
@@ -218,7 +219,7 @@ fn a_collector_that_refuses_stops_nothing() {
         let datagram = Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], 17).packet(&udp(1, 9, b"data"));
         injector.send(&ethernet(IPV4, &datagram));
         let ledger = ebpfix.wait_observed(round);
-        assert_eq!(ledger.observed.packets, round, "{ledger:#?}");
+        assert_eq!(ledger.observed.packets, round, "{ledger:?}");
         wait_for("the flow is sent", SOON, || {
             (ebpfix.ledger().held.packets == 0).then_some(())
         });
