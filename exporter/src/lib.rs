@@ -1,6 +1,7 @@
 //! The exporter.
 
 pub mod cli;
+pub mod collector;
 pub mod commands;
 pub mod config;
 pub mod daemon;

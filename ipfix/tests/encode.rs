@@ -28,7 +28,11 @@ const FLOW: Flow = Flow {
 };
 
 fn flow_layout(protocol: Protocol) -> Layout<Flow> {
-    let layout = Layout::builder(protocol, 256)
+    flow_layout_as(protocol, 256)
+}
+
+fn flow_layout_as(protocol: Protocol, template_id: u16) -> Layout<Flow> {
+    let layout = Layout::builder(protocol, template_id)
         .octets(ie::SOURCE_IPV4_ADDRESS, |flow: &Flow, _| flow.source)
         .unsigned(ie::PACKET_DELTA_COUNT, 3, |flow, _| flow.packets)
         .unsigned(ie::TCP_CONTROL_BITS, 1, |flow, _| flow.flags);
@@ -713,6 +717,50 @@ fn mistakes_in_sessions() {
             max_message: 67
         })
     );
+}
+
+/// Layouts are shared by the sessions of several collectors, sessions move between threads.
+#[test]
+fn layouts_are_shared_and_sessions_move() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&flow_layout(Protocol::Ipfix));
+    shared(&session(Protocol::Ipfix));
+}
+
+/// A layout whose template found no room at the head of a message announces itself before its data.
+#[test]
+fn a_template_goes_before_its_first_record() {
+    let layouts = [256, 257, 258].map(|id| flow_layout_as(Protocol::Ipfix, id));
+    let mut session = Session::new(SessionOptions {
+        // Room for two templates, or for one with a record.
+        max_message: 68,
+        ..SessionOptions::udp(Protocol::Ipfix, 7, INIT_MS)
+    });
+    for layout in &layouts {
+        session.register(layout).unwrap();
+    }
+    let mut buffer = Vec::new();
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    assert_eq!(writer.write(&layouts[2], &FLOW), Ok(Written::Full));
+    let message = writer.finish().unwrap();
+    assert_eq!((message.length(), message.templates()), (68, 2));
+    session.commit(message).unwrap();
+
+    buffer.clear();
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    assert_eq!(writer.write(&layouts[2], &FLOW), Ok(Written::Done));
+    let message = writer.finish().unwrap();
+    assert_eq!((message.length(), message.templates()), (68, 1));
+    assert_eq!(buffer[16..22], [0, 2, 0, 28, 1, 2]);
+    assert_eq!(buffer[44..48], [1, 2, 0, 24]);
+    session.commit(message).unwrap();
+
+    // From then on it is known.
+    buffer.clear();
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    assert_eq!(writer.write(&layouts[2], &FLOW), Ok(Written::Done));
+    let message = writer.finish().unwrap();
+    assert_eq!((message.length(), message.templates()), (40, 0));
 }
 
 #[test]

@@ -1,14 +1,20 @@
 //! The subcommands: each takes its arguments and says how the process ends.
 
 pub mod check;
+pub mod collect;
 pub mod run;
 pub mod status;
+mod zero;
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Command;
 use crate::config::{Errors, Log, LogFormat, LogLevel};
@@ -52,9 +58,9 @@ impl From<Errors> for Failure {
 pub fn dispatch(command: &Command) -> ExitCode {
     let outcome = match command {
         Command::Check(args) => check::run(args),
+        Command::Collect(args) => collect::run(args),
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
-        Command::Collect(_) => Err(Failure::Failed("not in this build".to_owned())),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,16 +96,27 @@ pub fn init_logging(log: Log) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+    // redbpf speaks of each failure that we put into words ourselves.
+    let redbpf = if level >= LevelFilter::DEBUG {
+        level
+    } else {
+        LevelFilter::OFF
+    };
+    let targets = Targets::new()
+        .with_default(level)
+        .with_target("redbpf", redbpf);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal());
     // The journal has a clock of its own.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let _ = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text if journal => builder.without_time().try_init(),
-        LogFormat::Text => builder.try_init(),
+    let lines = match log.format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text if journal => lines.without_time().boxed(),
+        LogFormat::Text => lines.boxed(),
     };
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(targets))
+        .try_init();
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Observes and exports in the foreground until SIGTERM or SIGINT.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let Some(path) = args.config.existing().map(PathBuf::from) else {
-        return Err(Failure::Failed("no configuration file".to_owned()));
+        return super::zero::run();
     };
     let loaded = Config::load(&path)?;
     super::init_logging(loaded.config.log);

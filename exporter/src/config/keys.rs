@@ -194,7 +194,7 @@ keys! {
         NAME "name": Name = Name, (optional "the address", "\"noc\""),
             "What logs and statistics call this collector; no two have the same name.";
         ADDRESS "address": CollectorAddress = CollectorAddress, (required "\"192.0.2.10:4739\""),
-            "Where it listens: \"HOST:PORT\", \"IPV4:PORT\" or \"[IPV6]:PORT\". Without a port: 4739 for ipfix, 2055 for netflow-v9.";
+            "Where it listens. Without a port: 4739 for ipfix, 2055 for netflow-v9.";
         PROTOCOL "protocol": OneOf<Protocol> = OneOf(&[("ipfix", Protocol::Ipfix), ("netflow-v9", Protocol::NetflowV9)]), (default Protocol::Ipfix),
             "What it understands.";
         SOURCE_ADDRESS "source-address": Address = Address, (optional "the address of the way to the collector", "\"192.0.2.1\""),

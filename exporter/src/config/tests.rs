@@ -331,8 +331,8 @@ fn what_is_probably_not_meant_is_warned_of() {
 
 #[test]
 fn no_mutilation_of_a_file_makes_the_reader_panic() {
-    for text in [FULL, &keys::example()] {
-        for (at, _) in text.char_indices() {
+    for (text, step) in [(FULL, 1), (&keys::example(), 7)] {
+        for (at, _) in text.char_indices().step_by(step) {
             let (before, after) = text.split_at(at);
             let _ = parse("f", before);
             let _ = parse("f", after);

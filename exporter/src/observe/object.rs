@@ -181,7 +181,13 @@ impl NetSpec {
             self.set_definition(name, MAP_DEF_MAX_ENTRIES, entries)?;
             self.set_definition(name, MAP_DEF_FLAGS, BPF_F_MMAPABLE)?;
         }
-        let mut maps = create_maps(&self.image, pin_dir)?;
+        let made = !pin_dir.exists();
+        let maps = create_maps(&self.image, pin_dir);
+        if made {
+            // Nothing stays pinned. What is in use by now by somebody else is not empty.
+            let _ = fs::remove_dir(pin_dir);
+        }
+        let mut maps = maps?;
         let programs = self.load_programs(&maps)?;
         let mut take = |name: &str| {
             maps.remove(name)

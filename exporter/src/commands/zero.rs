@@ -1,0 +1,44 @@
+//! `ebpfix run` without a configuration: the flows of this machine on the screen, told by IPFIX
+//! over the loopback to a collector in the same process.
+
+use super::Failure;
+use crate::cli::OutputFormat;
+use crate::collector::{self, Ending, Output};
+use crate::config::Config;
+use crate::daemon;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Flows appear soon: this is for eyes, not for a database.
+const ACTIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Observes every interface that is up but lo and prints the flows until SIGTERM or SIGINT.
+pub fn run() -> Result<(), Failure> {
+    let failed = |error: String| Failure::Failed(error);
+    // Any free port: the standard one may belong to a real collector.
+    let collector = collector::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .map_err(|error| failed(error.to_string()))?;
+    let mut config = Config::zero(collector.local_addr());
+    config.metering.active_timeout = ACTIVE_TIMEOUT;
+    config.metering.idle_timeout = IDLE_TIMEOUT;
+    super::init_logging(config.log);
+    let (ledger, ending) = super::run::runtime()?.block_on(async {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let printing = tokio::spawn(collector.run(Output::stdout(OutputFormat::Table), async {
+            let _ = ended.await;
+        }));
+        let ledger = daemon::run(config, None).await;
+        // What the exporter sent last is in the socket by now.
+        let _ = end.send(());
+        let ending = printing.await.map_err(|e| failed(e.to_string()))?;
+        ledger
+            .map_err(|error| failed(error.to_string()))
+            .map(|ledger| (ledger, ending))
+    })?;
+    if let Ending::Shutdown(summary) = ending.map_err(|e| failed(e.to_string()))? {
+        eprintln!("{summary}");
+    }
+    super::log_ledger(&ledger);
+    Ok(())
+}

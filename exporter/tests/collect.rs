@@ -1,0 +1,748 @@
+//! The built-in collector over real UDP on the loopback: messages of the `ipfix` crate, of another
+//! exporter (softflowd), and garbage.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ebpfix::cli::OutputFormat;
+use ebpfix::collector::{self, Ending, Output, Summary};
+use ebpfix::record::{FlowJson, UnixTime};
+use ipfix::{Layout, Protocol, Session, SessionOptions, Written, elements};
+
+const PROTOCOLS: [Protocol; 2] = [Protocol::Ipfix, Protocol::NetflowV9];
+
+/// 2026-11-24 16:07:00 UTC.
+const NOW_MS: u64 = 1_795_536_420_000;
+
+/// What the tests export.
+#[derive(Clone, Debug)]
+struct Flow {
+    src: [u8; 4],
+    dst: [u8; 4],
+    sport: u16,
+    dport: u16,
+    packets: u64,
+    bytes: u64,
+    start_ms: u64,
+    end_ms: u64,
+    if_index: u32,
+}
+
+fn flow(n: u16) -> Flow {
+    Flow {
+        src: [10, 0, (n >> 8) as u8, (n & 0xff) as u8],
+        dst: [192, 0, 2, 7],
+        sport: n,
+        dport: 443,
+        packets: u64::from(n) + 1,
+        bytes: 100 * (u64::from(n) + 1),
+        start_ms: NOW_MS - 2500,
+        end_ms: NOW_MS - 1000,
+        if_index: 3,
+    }
+}
+
+fn flow_layout(protocol: Protocol, template_id: u16) -> Layout<Flow> {
+    use elements as e;
+    let layout = Layout::<Flow>::builder(protocol, template_id)
+        .octets(e::SOURCE_IPV4_ADDRESS, |flow, _| flow.src)
+        .octets(e::DESTINATION_IPV4_ADDRESS, |flow, _| flow.dst)
+        .unsigned(e::SOURCE_TRANSPORT_PORT, 2, |flow, _| flow.sport.into())
+        .unsigned(e::DESTINATION_TRANSPORT_PORT, 2, |flow, _| {
+            flow.dport.into()
+        })
+        .unsigned(e::PROTOCOL_IDENTIFIER, 1, |_, _| 6)
+        .unsigned(e::TCP_CONTROL_BITS, 1, |_, _| 0x1b)
+        .unsigned(e::FLOW_END_REASON, 1, |_, _| 3)
+        .unsigned(e::FLOW_DIRECTION, 1, |_, _| 0)
+        .unsigned(e::PACKET_DELTA_COUNT, 8, |flow, _| flow.packets)
+        .unsigned(e::OCTET_DELTA_COUNT, 8, |flow, _| flow.bytes)
+        .unsigned(e::INGRESS_INTERFACE, 4, |flow, _| flow.if_index.into());
+    let layout = match protocol {
+        Protocol::Ipfix => layout
+            .unsigned(e::FLOW_START_MILLISECONDS, 8, |flow, _| flow.start_ms)
+            .unsigned(e::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
+        Protocol::NetflowV9 => layout
+            .uptime(e::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
+            .uptime(e::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
+    };
+    layout.build().unwrap()
+}
+
+/// An exporter of flows and of the name of interface 3 and the sampling.
+struct Exporter {
+    socket: UdpSocket,
+    session: Session,
+    flows: Layout<Flow>,
+}
+
+impl Exporter {
+    fn new(protocol: Protocol, domain: u32, to: SocketAddr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(to).unwrap();
+        let mut session = Session::new(SessionOptions::udp(protocol, domain, NOW_MS - 3_600_000));
+        let flows = flow_layout(protocol, 256);
+        session.register(&flows).unwrap();
+        Self {
+            socket,
+            session,
+            flows,
+        }
+    }
+
+    /// The next message with these flows, noted as sent.
+    fn message(&mut self, flows: &[Flow]) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        let mut writer = self.session.begin(&mut buffer, NOW_MS);
+        assert_eq!(writer.write_all(&self.flows, flows).unwrap(), flows.len());
+        let message = writer.finish().unwrap();
+        self.session.commit(message).unwrap();
+        buffer
+    }
+
+    fn send(&mut self, flows: &[Flow]) {
+        let message = self.message(flows);
+        self.socket.send(&message).unwrap();
+    }
+
+    fn send_options(&mut self) {
+        use elements as e;
+        let protocol = self.session.options().protocol;
+        let scope = match protocol {
+            Protocol::Ipfix => e::INGRESS_INTERFACE,
+            Protocol::NetflowV9 => ipfix::v9_scope::INTERFACE,
+        };
+        let names = Layout::<()>::options_builder(protocol, 257)
+            .unsigned(scope, 4, |(), _| 3)
+            .end_of_scope()
+            .text(e::INTERFACE_NAME, 16, |()| "eth0")
+            .build()
+            .unwrap();
+        let scope = match protocol {
+            Protocol::Ipfix => e::OBSERVATION_DOMAIN_ID,
+            Protocol::NetflowV9 => ipfix::v9_scope::SYSTEM,
+        };
+        let sampling = Layout::<()>::options_builder(protocol, 258)
+            .unsigned(scope, 4, |(), _| 1)
+            .end_of_scope()
+            .unsigned(e::SAMPLING_INTERVAL, 4, |(), _| 100)
+            .build()
+            .unwrap();
+        self.session.register(&names).unwrap();
+        self.session.register(&sampling).unwrap();
+        let mut buffer = Vec::new();
+        let mut writer = self.session.begin(&mut buffer, NOW_MS);
+        assert_eq!(writer.write(&names, &()).unwrap(), Written::Done);
+        assert_eq!(writer.write(&sampling, &()).unwrap(), Written::Done);
+        let message = writer.finish().unwrap();
+        self.session.commit(message).unwrap();
+        self.socket.send(&buffer).unwrap();
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a collector while `send` sends; what arrived when it returns is printed. UDP over the
+/// loopback delivers before the sender's call returns, so nothing has to be waited for.
+fn collect(format: OutputFormat, send: impl FnOnce(SocketAddr)) -> (String, Summary) {
+    let collector = collector::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = collector.local_addr();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let printed = Shared::default();
+    let output = Output::new(format, printed.clone());
+    let thread = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let shutdown = async { drop(stopped.await) };
+        runtime.block_on(collector.run(output, shutdown)).unwrap()
+    });
+    send(address);
+    drop(stop);
+    let Ending::Shutdown(summary) = thread.join().unwrap() else {
+        panic!("the output does not close");
+    };
+    let printed = printed.0.lock().unwrap().clone();
+    (String::from_utf8(printed).unwrap(), summary)
+}
+
+fn flows(printed: &str) -> Vec<FlowJson<'_>> {
+    printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn flows_of_both_protocols_come_out_as_they_went_in() {
+    for protocol in PROTOCOLS {
+        let (printed, summary) = collect(OutputFormat::Json, |address| {
+            let mut exporter = Exporter::new(protocol, 1, address);
+            exporter.send(&[flow(0), flow(1)]);
+            exporter.send(&[flow(300)]);
+        });
+        let received = flows(&printed);
+        assert_eq!(received.len(), 3, "{printed}");
+        for (received, sent) in received.iter().zip([flow(0), flow(1), flow(300)]) {
+            let expected = FlowJson {
+                src: Some(IpAddr::from(sent.src)),
+                dst: Some(IpAddr::from(sent.dst)),
+                proto: Some(6),
+                sport: Some(sent.sport),
+                dport: Some(443),
+                packets: Some(sent.packets),
+                bytes: Some(sent.bytes),
+                start: Some(UnixTime::from_millis(sent.start_ms)),
+                end: Some(UnixTime::from_millis(sent.end_ms)),
+                tcp_flags: Some(0x1b),
+                end_reason: Some(3),
+                direction: Some(0),
+                if_index: Some(3),
+                agent: Some(IpAddr::from([127, 0, 0, 1])),
+                ..FlowJson::default()
+            };
+            assert_eq!(*received, expected);
+        }
+        let expected = Summary {
+            messages: 2,
+            exporters: 1,
+            records: 3,
+            ..Summary::default()
+        };
+        assert_eq!(summary, expected);
+    }
+}
+
+#[test]
+fn names_and_sampling_come_from_the_options_of_the_same_exporter() {
+    for protocol in PROTOCOLS {
+        let (printed, summary) = collect(OutputFormat::Json, |address| {
+            let mut named = Exporter::new(protocol, 1, address);
+            let mut same_domain = Exporter::new(protocol, 1, address);
+            named.send_options();
+            named.send(&[flow(0)]);
+            same_domain.send(&[flow(1)]);
+        });
+        let [named, other] = &flows(&printed)[..] else {
+            panic!("{printed}")
+        };
+        assert_eq!(named.interface.as_deref(), Some("eth0"));
+        assert_eq!(named.sampling, Some(100));
+        assert_eq!(other.interface, None);
+        assert_eq!(other.sampling, None);
+        assert_eq!((summary.exporters, summary.options_records), (2, 2));
+    }
+}
+
+#[test]
+fn a_table_has_a_header_and_a_line_for_each_flow() {
+    let (printed, _) = collect(OutputFormat::Table, |address| {
+        let mut exporter = Exporter::new(Protocol::Ipfix, 1, address);
+        exporter.send_options();
+        exporter.send(&[flow(1), flow(2)]);
+    });
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines.len(), 3, "{printed}");
+    assert!(lines[0].starts_with("START (UTC)"));
+    let words: Vec<_> = lines[1].split_whitespace().collect();
+    assert_eq!(
+        words,
+        [
+            "2026-11-24",
+            "16:06:57.500",
+            "1.500",
+            "TCP",
+            "10.0.0.1:1",
+            "192.0.2.7:443",
+            "2",
+            "200",
+            "...AP.SF",
+            "eth0",
+            "in",
+            "end",
+            "-",
+            "100",
+        ]
+    );
+}
+
+#[test]
+fn the_same_template_id_means_another_thing_to_each_exporter_and_domain() {
+    for protocol in PROTOCOLS {
+        let (printed, summary) = collect(OutputFormat::Json, |address| {
+            let mut first = Exporter::new(protocol, 1, address);
+            let mut second = Exporter::new(protocol, 2, address);
+            // Another socket of the first one's domain, with another layout under the same id.
+            let mut third = Exporter::new(protocol, 1, address);
+            third.flows = Layout::<Flow>::builder(protocol, 256)
+                .unsigned(elements::OCTET_DELTA_COUNT, 4, |flow, _| flow.bytes)
+                .octets(elements::SOURCE_IPV4_ADDRESS, |flow, _| flow.src)
+                .build()
+                .unwrap();
+            third.session = Session::new(SessionOptions::udp(protocol, 1, NOW_MS - 1000));
+            third.session.register(&third.flows).unwrap();
+            for _ in 0..3 {
+                first.send(&[flow(10)]);
+                third.send(&[flow(30)]);
+                second.send(&[flow(20)]);
+            }
+        });
+        let received = flows(&printed);
+        let of = |n: u16| {
+            let src = Some(IpAddr::from(flow(n).src));
+            received.iter().filter(move |flow| flow.src == src)
+        };
+        for n in [10, 20, 30] {
+            assert_eq!(of(n).count(), 3, "{printed}");
+            assert!(of(n).all(|received| received.bytes == Some(flow(n).bytes)));
+        }
+        assert!(of(30).all(|flow| flow.dport.is_none() && flow.packets.is_none()));
+        assert_eq!((summary.exporters, summary.missing), (3, 0));
+    }
+}
+
+#[test]
+fn a_message_that_is_missing_shows_in_the_sequence() {
+    for (protocol, missing) in [(Protocol::Ipfix, 5), (Protocol::NetflowV9, 1)] {
+        let (printed, summary) = collect(OutputFormat::Json, |address| {
+            let mut exporter = Exporter::new(protocol, 1, address);
+            exporter.send(&[flow(0)]);
+            let lost: Vec<_> = (0..5).map(flow).collect();
+            drop(exporter.message(&lost));
+            exporter.send(&[flow(9)]);
+        });
+        assert_eq!(printed.lines().count(), 2);
+        assert_eq!(summary.missing, missing, "{protocol:?}");
+    }
+}
+
+#[test]
+fn data_before_its_template_is_counted_and_the_rest_is_read() {
+    for protocol in PROTOCOLS {
+        let (printed, summary) = collect(OutputFormat::Json, |address| {
+            let mut exporter = Exporter::new(protocol, 1, address);
+            // The message with the template is lost.
+            drop(exporter.message(&[flow(0)]));
+            exporter.send(&[flow(1)]);
+            exporter.session.resend_templates();
+            exporter.send(&[flow(2)]);
+        });
+        let received = flows(&printed);
+        assert_eq!(received.len(), 1, "{printed}");
+        assert_eq!(received[0].sport, Some(2));
+        assert_eq!(summary.unknown_template_sets, 1);
+        assert_eq!(summary.garbage, 0);
+    }
+}
+
+#[test]
+fn garbage_is_counted_and_stops_nothing() {
+    for protocol in PROTOCOLS {
+        let (printed, summary) = collect(OutputFormat::Json, |address| {
+            let mut exporter = Exporter::new(protocol, 1, address);
+            exporter.send(&[flow(0)]);
+            let good = exporter.message(&[flow(1), flow(2)]);
+
+            let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+            stranger.connect(address).unwrap();
+            for octets in [&b""[..], b"\x00", b"GET / HTTP/1.0\r\n\r\n", &[0xff; 1400]] {
+                stranger.send(octets).unwrap();
+            }
+            // Every truncation of a message, and every octet of it changed.
+            for length in 0..good.len() {
+                stranger.send(&good[..length]).unwrap();
+            }
+            for at in 0..good.len() {
+                for value in [0x00, 0x01, 0x7f, 0xff] {
+                    let mut bad = good.clone();
+                    bad[at] = value;
+                    stranger.send(&bad).unwrap();
+                }
+                // The socket holds no more than a few hundred datagrams.
+                if at % 25 == 0 {
+                    thread::sleep(Duration::from_millis(20));
+                }
+            }
+            exporter.socket.send(&good).unwrap();
+        });
+        assert!(summary.garbage >= 4, "{summary}");
+        let received = flows(&printed);
+        let ours: Vec<_> = received
+            .iter()
+            .filter(|flow| flow.dport == Some(443))
+            .collect();
+        for n in [0, 1, 2] {
+            let src = Some(IpAddr::from(flow(n).src));
+            assert!(ours.iter().any(|flow| flow.src == src), "{n}: {summary}");
+        }
+    }
+}
+
+/// IP packets and their octets, by protocol, in a capture of Ethernet frames.
+fn capture_totals(path: &Path) -> HashMap<u8, (u64, u64)> {
+    const MAGIC_LE_MICROS: [u8; 4] = [0xd4, 0xc3, 0xb2, 0xa1];
+    let octets = fs::read(path).unwrap();
+    assert_eq!(octets[..4], MAGIC_LE_MICROS, "{}", path.display());
+    assert_eq!(octets[20..24], [1, 0, 0, 0], "Ethernet");
+    let mut totals = HashMap::new();
+    let mut rest = &octets[24..];
+    while rest.len() >= 16 {
+        let captured = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
+        let frame = &rest[16..16 + captured];
+        rest = &rest[16 + captured..];
+        let mut at = 12;
+        while frame.get(at..at + 2) == Some(&[0x81, 0x00]) {
+            at += 4;
+        }
+        let Some((eth_type, packet)) = frame.get(at..).and_then(<[u8]>::split_first_chunk) else {
+            continue;
+        };
+        let number = |at: usize| u64::from(u16::from_be_bytes([packet[at], packet[at + 1]]));
+        let (protocol, length) = match eth_type {
+            [0x08, 0x00] => (packet[9], number(2)),
+            [0x86, 0xdd] => {
+                // Hop-by-Hop and Destination Options say what follows them.
+                let (mut protocol, mut at) = (packet[6], 40);
+                while protocol == 0 || protocol == 60 {
+                    protocol = packet[at];
+                    at += 8 * (usize::from(packet[at + 1]) + 1);
+                }
+                (protocol, number(4) + 40)
+            }
+            _ => continue,
+        };
+        let total: &mut (u64, u64) = totals.entry(protocol).or_default();
+        *total = (total.0 + 1, total.1 + length);
+    }
+    totals
+}
+
+/// A capture of its own: TCP, UDP and ICMP over IPv4, UDP over IPv6, and ARP, which is no flow.
+fn write_capture(path: &Path) {
+    let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    file.extend([0xff, 0xff, 0, 0, 1, 0, 0, 0]);
+    let mut frame = |seconds: u32, eth_type: [u8; 2], packet: &[u8]| {
+        let length = u32::try_from(14 + packet.len()).unwrap();
+        for number in [seconds, 0, length, length] {
+            file.extend(number.to_le_bytes());
+        }
+        file.extend([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
+        file.extend(eth_type);
+        file.extend(packet);
+    };
+    let ipv4 = |protocol: u8, host: u8, payload: &[u8]| {
+        let length = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
+        let mut packet = vec![
+            0x45, 0, length[0], length[1], 0, 1, 0, 0, 64, protocol, 0, 0,
+        ];
+        packet.extend([10, 0, 0, host, 192, 0, 2, 7]);
+        packet.extend(payload);
+        packet
+    };
+    let ports = |source: u16, destination: u16, length: usize| {
+        let mut header = source.to_be_bytes().to_vec();
+        header.extend(destination.to_be_bytes());
+        header.resize(length, 0);
+        header
+    };
+    for n in 0..200_u16 {
+        let seconds = 1_700_000_000 + u32::from(n) / 10;
+        let host = u8::try_from(n % 20).unwrap();
+        let mut tcp = ports(40000 + n % 7, 443, 20 + usize::from(n));
+        (tcp[12], tcp[13]) = (0x50, 0x18);
+        frame(seconds, [0x08, 0x00], &ipv4(6, host, &tcp));
+        let udp = ports(5353, 53, 8 + usize::from(n % 50));
+        frame(seconds, [0x08, 0x00], &ipv4(17, host, &udp));
+        frame(
+            seconds,
+            [0x08, 0x00],
+            &ipv4(1, host, &[8, 0, 0, 0, 0, 0, 0, 0]),
+        );
+        let mut ipv6 = vec![0x60, 0, 0, 0];
+        ipv6.extend(u16::try_from(udp.len()).unwrap().to_be_bytes());
+        ipv6.extend([17, 64]);
+        ipv6.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]);
+        ipv6.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        ipv6.extend(&udp);
+        frame(seconds, [0x86, 0xdd], &ipv6);
+        frame(seconds, [0x08, 0x06], &[0; 28]);
+    }
+    fs::write(path, file).unwrap();
+}
+
+/// Where captures are: the environment says, or beside the project.
+fn captures() -> PathBuf {
+    env::var_os("EBPFIX_PCAPS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/pcaps"),
+        PathBuf::from,
+    )
+}
+
+/// A directory that goes with its owner.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("ebpfix-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What another exporter says of a capture adds up to what is in the capture.
+#[test]
+fn softflowd_is_understood_to_the_packet_and_the_octet() {
+    /// Those of which softflowd's own statistics are exact, too.
+    const CAPTURES: [&str; 7] = [
+        "ndpi-gnutella.pcap",
+        "ndpi-http_ipv6.pcap",
+        "ndpi-vxlan.pcap",
+        "suri-gre-sample.pcap",
+        "zeek-http-vlan.pcap",
+        "zeek-icmp6-ping.pcap",
+        "zeek-teredo.pcap",
+    ];
+    if Command::new("softflowd").arg("-h").output().is_err() {
+        eprintln!("skipped: softflowd is not installed");
+        return;
+    }
+    let scratch = Scratch::new("softflowd");
+    let own = scratch.0.join("own.pcap");
+    write_capture(&own);
+    let mut paths = vec![own];
+    for name in CAPTURES {
+        let path = captures().join(name);
+        if path.exists() {
+            paths.push(path);
+        } else {
+            eprintln!(
+                "left out: there is no {} (see EBPFIX_PCAPS)",
+                path.display()
+            );
+        }
+    }
+    for path in &paths {
+        for version in ["9", "10"] {
+            let (printed, summary) = collect(OutputFormat::Json, |address| {
+                let status = Command::new("softflowd")
+                    .args([
+                        "-v",
+                        version,
+                        "-n",
+                        &address.to_string(),
+                        "-d",
+                        "-c",
+                        "none",
+                    ])
+                    .arg("-p")
+                    .arg(scratch.0.join("pid"))
+                    .arg("-r")
+                    .arg(path)
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .unwrap();
+                assert!(status.success());
+            });
+            let mut totals: HashMap<u8, (u64, u64)> = HashMap::new();
+            for flow in flows(&printed) {
+                assert!(flow.src.is_some() && flow.dst.is_some(), "{flow:?}");
+                let total = totals.entry(flow.proto.unwrap()).or_default();
+                total.0 += flow.packets.unwrap();
+                total.1 += flow.bytes.unwrap();
+            }
+            let path = path.display();
+            assert_eq!(
+                totals,
+                capture_totals(path.to_string().as_ref()),
+                "{path} v{version}"
+            );
+            assert_eq!(summary.garbage, 0, "{path} v{version}");
+            assert_eq!(summary.unknown_template_sets, 0, "{path} v{version}");
+            assert!(summary.messages > 0);
+            if version == "9" {
+                // In IPFIX, softflowd's sequence numbers count the message's own records, too.
+                assert_eq!(summary.missing, 0, "{path}");
+            }
+        }
+    }
+}
+
+/// `ebpfix collect`, ended with its owner.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    stderr: Option<thread::JoinHandle<String>>,
+}
+
+impl Process {
+    fn start(format: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ebpfix"))
+            .args(["collect", "--listen", "127.0.0.1:0", "--format", format])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let address = line.trim_end().rsplit_once("address=").unwrap().1;
+        let address = address.parse().unwrap();
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self {
+            child,
+            address,
+            stderr: Some(stderr),
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit status and what was said on stderr after the first line.
+    fn wait(&mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let stderr = self.stderr.take().unwrap().join().unwrap();
+                return (status, stderr);
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn signals_end_it_with_a_summary_and_0() {
+    for signal in ["TERM", "INT"] {
+        let mut process = Process::start("json");
+        let mut exporter = Exporter::new(Protocol::Ipfix, 1, process.address);
+        exporter.send(&[flow(0), flow(1)]);
+        exporter.socket.send(b"garbage").unwrap();
+        process.signal(signal);
+        let (status, stderr) = process.wait();
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        let summary = Summary {
+            messages: 1,
+            exporters: 1,
+            records: 2,
+            garbage: 1,
+            ..Summary::default()
+        };
+        assert_eq!(
+            stderr.lines().last(),
+            Some(summary.to_string().as_str()),
+            "{stderr}"
+        );
+        let mut stdout = String::new();
+        let mut pipe = process.child.stdout.take().unwrap();
+        pipe.read_to_string(&mut stdout).unwrap();
+        assert_eq!(flows(&stdout).len(), 2);
+    }
+}
+
+#[test]
+fn flows_are_printed_as_they_come() {
+    let mut process = Process::start("json");
+    let mut exporter = Exporter::new(Protocol::NetflowV9, 1, process.address);
+    let mut stdout = BufReader::new(process.child.stdout.take().unwrap());
+    for n in 0..3 {
+        exporter.send(&[flow(n)]);
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(flows(&line)[0].sport, Some(n));
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_it_in_silence_with_0() {
+    let mut process = Process::start("table");
+    let mut exporter = Exporter::new(Protocol::Ipfix, 1, process.address);
+    drop(process.child.stdout.take());
+    // The first write finds the pipe closed; then the socket may be gone.
+    exporter.send(&[flow(0)]);
+    let (status, stderr) = process.wait();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn a_reader_that_stopped_reading_does_not_keep_it_from_ending() {
+    let mut process = Process::start("json");
+    let mut exporter = Exporter::new(Protocol::Ipfix, 1, process.address);
+    let many: Vec<_> = (0..20).map(flow).collect();
+    // Far more than a pipe holds.
+    for _ in 0..200 {
+        exporter.send(&many);
+    }
+    process.signal("TERM");
+    let (status, stderr) = process.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("messages: "), "{stderr}");
+}
+
+#[test]
+fn a_port_in_use_is_told_in_one_line_with_1() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (listen, reason) in [
+        (address.as_str(), "the port is in use; stop the collector"),
+        ("192.0.2.1:4739", "this host does not have the address"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ebpfix"))
+            .args(["collect", "--listen", listen])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let start = format!("ebpfix: cannot listen on UDP {listen}: {reason}");
+        assert!(stderr.starts_with(&start), "{stderr}");
+        assert!(stderr.ends_with("(--listen ADDR:PORT)\n"), "{stderr}");
+    }
+}
