@@ -12,7 +12,7 @@ use ebpfix_tests::frame::{
 };
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{
-    Ebpfix, Injector, Lab, Ledger, Nfcapd, Settings, VethOptions, project_root, wait_for,
+    Ebpfix, Injector, Lab, Ledger, Nfcapd, Recorder, Settings, VethOptions, project_root, wait_for,
 };
 use serde_json::Value;
 
@@ -423,6 +423,49 @@ fn a_record_names_addresses_interfaces_times_flags_and_service() {
                     "{name} {time} {before}..{after}: {what}"
                 );
             }
+        }
+    }
+}
+
+/// What nfdump does not show: the inner tag and why the flow ended, as tshark decodes them.
+#[test]
+fn a_record_names_the_customer_vlan_and_the_reason_of_its_end() {
+    let mut lab = Lab::new("customer vlan");
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let recorders = PORTS.map(|port| Recorder::start(&b, port));
+    let mut settings = Settings::new("b0", &["ingress"]);
+    for (port, protocol) in PORTS.into_iter().zip(PROTOCOLS) {
+        settings = settings.collector(port, protocol);
+    }
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    let injector = Injector::new(&a, "a0");
+    for flags in [0x02, 0x11] {
+        let segment = ip(protocol::TCP, &tcp(1000, 80, flags, b""));
+        injector.send(&ethernet(
+            DOT1AD,
+            &tag(100, DOT1Q, &tag(10, IPV4, &segment)),
+        ));
+    }
+    let _ = ebpfix.wait_observed(2);
+    // Long before the idle timeout of 15 seconds.
+    wait_for("the flow ends by its FIN", Duration::from_secs(8), || {
+        (ebpfix.ledger().held.packets == 0).then_some(())
+    });
+    let _ = ebpfix.stop();
+    for (recorder, protocol) in recorders.into_iter().zip(PROTOCOLS) {
+        let decoded = fs::read_to_string(recorder.tshark(&lab)).unwrap();
+        // 3: end of Flow detected, by the FIN.
+        for field in [
+            r#""cflow.dot1q_vlan_id": "100""#,
+            r#""cflow.dot1q_customer_vlan_id": "10""#,
+            r#""cflow.flow_end_reason": "3""#,
+            r#""cflow.ethernet_type": "2048""#,
+        ] {
+            assert!(
+                decoded.contains(field),
+                "{protocol}: no {field} in\n{decoded}"
+            );
         }
     }
 }
