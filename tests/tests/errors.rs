@@ -241,8 +241,14 @@ fn run_without_a_configuration_shows_flows() {
     a.address("a0", "10.0.0.1/24");
     b.address("b0", "10.0.0.2/24");
     let process = lab.start(&b, &Program::new(binary()).arg("run"));
+    let status = Program::new(binary()).args(["status", "--json"]);
     wait_for("the exporter is ready", SOON, || {
-        Path::new("/run/ebpfix/control.sock").exists().then_some(())
+        let done = lab.run(&b, &status, SOON);
+        let status: Value = serde_json::from_str(&done.stdout).ok()?;
+        status["interfaces"]
+            .to_string()
+            .contains("\"b0\"")
+            .then_some(())
     });
     ebpfix_tests::traffic::ping(&lab, &a, "10.0.0.2", 3);
     // At the end all that is held is shown.
