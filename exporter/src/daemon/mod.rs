@@ -66,7 +66,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         .map_err(DaemonError::Control)?;
 
     // kernel programs and tables
-    let fetcher = FlowFetcher::new(fetcher_options(&config))?;
+    let fetcher = FlowFetcher::new(&fetcher_options(&config))?;
     let Parts {
         probes,
         tables,

@@ -63,7 +63,7 @@ impl Default for FetcherOptions {
 /// # async fn example() -> Result<(), ebpfix::observe::Error> {
 /// use ebpfix::observe::{FetcherOptions, FlowFetcher, Interface};
 ///
-/// let mut fetcher = FlowFetcher::new(FetcherOptions::default())?;
+/// let mut fetcher = FlowFetcher::new(&FetcherOptions::default())?;
 /// fetcher.register(&Interface::find("eth0").await?)?;
 /// for (flow, metrics) in fetcher.lookup_and_delete_map()? {
 ///     println!("{} -> {}: {} packets", flow.src_ip, flow.dst_ip, metrics.packets);
@@ -105,11 +105,11 @@ pub struct Probes {
 
 impl FlowFetcher {
     /// Loads the programs and creates the tables; nothing is attached yet.
-    pub fn new(options: FetcherOptions) -> Result<Self, Error> {
+    pub fn new(options: &FetcherOptions) -> Result<Self, Error> {
         bpf::silence_libbpf();
         let sizes = Sizes {
             cpus: present_cpus()?,
-            sets: cache_slots(&options) / u32::try_from(ebpfix_probes::abi::WAYS).unwrap_or(2),
+            sets: cache_slots(options) / u32::try_from(ebpfix_probes::abi::WAYS).unwrap_or(2),
             log_records: options.log_records.next_power_of_two(),
         };
         let objects = load_net()?.load(sizes, &options.pin_dir)?;
@@ -139,7 +139,7 @@ impl FlowFetcher {
             turn: Turn::new(tables.clone())?,
             tables,
             objects,
-            attachments: Attachments::default(),
+            attachments: Attachments::new(&options.pin_dir),
             directions,
             attach: options.attach,
             settlement: Settlement::default(),
