@@ -101,9 +101,7 @@ fn a_killed_exporter_can_be_started_again() {
         let (lab, a, b) = link(attach);
         let first = Ebpfix::start(&lab, &b, &settings(attach));
         let killed = held_by(first.process());
-        first.process().signal(nix::sys::signal::Signal::SIGKILL);
-        let _ = first.wait(Duration::from_secs(10));
-        let second = Ebpfix::start(&lab, &b, &settings(attach));
+        let second = first.kill_and_start_again(&lab);
         let held = held_by(second.process());
         send(&a, "a0", 5);
         let ledger = second.wait_observed(5);
