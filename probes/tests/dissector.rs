@@ -212,6 +212,26 @@ fn every_class_of_service_and_time_to_live() {
     }
 }
 
+/// Any bit of the fragment offset makes a later fragment, no other bit does.
+#[test]
+fn every_bit_of_the_fragment_fields() {
+    let is_later = |(id, _): (FlowId, Facts)| (id.src_port, id.dst_port) == (0, 0);
+    for bit in 0..16 {
+        let field = 1 << bit;
+        let v4 = ethernet(ETH_P_IP, &ipv4_with(UDP, &[], field, &udp(&[])));
+        // RFC 791: three flags, thirteen bits of offset.
+        assert_eq!(is_later(flow(&v4)), bit < 13, "IPv4, bit {bit}");
+
+        let mut v6 = ethernet(
+            ETH_P_IPV6,
+            &ipv6(FRAGMENT, &fragment(UDP, 0, false, &udp(&[]))),
+        );
+        v6[56..58].copy_from_slice(&u16::to_be_bytes(field));
+        // RFC 8200 section 4.5: thirteen bits of offset, two reserved, one flag.
+        assert_eq!(is_later(flow(&v6)), bit >= 3, "IPv6, bit {bit}");
+    }
+}
+
 /// Every protocol number that is no extension header stands in the key as it is.
 #[test]
 fn every_protocol_number() {
