@@ -3,7 +3,7 @@
 mod frames;
 
 use ebpfix_probes::abi::{FlowId, ETH_P_IP, ETH_P_IPV6};
-use ebpfix_probes::dissect::{Facts, Frame, Link, Reason, SliceFrame};
+use ebpfix_probes::dissect::{Facts, Frame, Link, Reason, SliceFrame, MAX_EXTENSION_HEADERS};
 use frames::corpus::{corpus, Case, Expected};
 use frames::*;
 
@@ -212,6 +212,26 @@ fn every_class_of_service_and_time_to_live() {
     }
 }
 
+/// Any bit of the fragment offset makes a later fragment, no other bit does.
+#[test]
+fn every_bit_of_the_fragment_fields() {
+    let is_later = |(id, _): (FlowId, Facts)| (id.src_port, id.dst_port) == (0, 0);
+    for bit in 0..16 {
+        let field = 1 << bit;
+        let v4 = ethernet(ETH_P_IP, &ipv4_with(UDP, &[], field, &udp(&[])));
+        // RFC 791: three flags, thirteen bits of offset.
+        assert_eq!(is_later(flow(&v4)), bit < 13, "IPv4, bit {bit}");
+
+        let mut v6 = ethernet(
+            ETH_P_IPV6,
+            &ipv6(FRAGMENT, &fragment(UDP, 0, false, &udp(&[]))),
+        );
+        v6[56..58].copy_from_slice(&u16::to_be_bytes(field));
+        // RFC 8200 section 4.5: thirteen bits of offset, two reserved, one flag.
+        assert_eq!(is_later(flow(&v6)), bit >= 3, "IPv6, bit {bit}");
+    }
+}
+
 /// Every protocol number that is no extension header stands in the key as it is.
 #[test]
 fn every_protocol_number() {
@@ -387,6 +407,35 @@ fn an_extension_header_beyond_the_packet_is_truncated() {
     }
 }
 
+/// Whatever the kind of the one header too many.
+#[test]
+fn more_extension_headers_than_are_looked_through_are_too_deep() {
+    type Header = fn(u8, &[u8]) -> Vec<u8>;
+    let common: Header = |next, payload| extension(next, 1, payload);
+    let kinds: [(u8, Header); 8] = [
+        (HOP_BY_HOP, common),
+        (ROUTING, common),
+        (DESTINATION_OPTIONS, common),
+        (MOBILITY, common),
+        (HIP, common),
+        (SHIM6, common),
+        (AH, |next, payload| authentication(next, 4, payload)),
+        (FRAGMENT, |next, payload| fragment(next, 0, true, payload)),
+    ];
+    for (kind, header) in kinds {
+        let last = header(UDP, &udp(&[]));
+        let chain = (1..MAX_EXTENSION_HEADERS).fold(last, |chain, _| header(kind, &chain));
+        assert_eq!(
+            verdict(&ethernet(ETH_P_IPV6, &ipv6(kind, &chain))),
+            Ok(()),
+            "{kind}"
+        );
+        let longer = header(kind, &chain);
+        let found = verdict(&ethernet(ETH_P_IPV6, &ipv6(kind, &longer)));
+        assert_eq!(found, Err(Reason::TooDeep), "{kind}");
+    }
+}
+
 /// A `PPPoE` session's own length is not looked at: the IP packet's is bound by the frame.
 #[test]
 fn pppoe_lengths_do_not_matter() {
@@ -441,6 +490,8 @@ fn what_is_no_super_packet_is_one_packet() {
         "no payload"
     );
     assert_eq!(super_packet(40, 0).on_the_wire(1, 1_448), (1, 40));
+    // What the kernel tells goes before what the payload suggests.
+    assert_eq!(super_packet(40, 3_000).on_the_wire(1, 1_448), (1, 3_040));
     // A TCP header that claims more than the packet has.
     let facts = Facts {
         octets: 40,

@@ -70,12 +70,12 @@ pub fn tagged(tags: &[(u16, u16)], ethertype: u16, payload: &[u8]) -> Vec<u8> {
     ethernet(next, &behind)
 }
 
-/// A label stack; the last label is the bottom.
+/// A label stack of traffic class 7; the last label is the bottom.
 pub fn label_stack(labels: &[u32], payload: &[u8]) -> Vec<u8> {
     let mut octets = Vec::new();
     for (at, label) in labels.iter().enumerate() {
         let bottom = u32::from(at + 1 == labels.len());
-        octets.extend((label << 12 | bottom << 8 | 64).to_be_bytes());
+        octets.extend((label << 12 | 7 << 9 | bottom << 8 | 64).to_be_bytes());
     }
     octets.extend(payload);
     octets
