@@ -30,7 +30,7 @@ pub struct FlowId {
     pub dst_mac: MacAddress,
     /// `sourceTransportPort`; 0 where the protocol has none, and in later fragments.
     pub src_port: u16,
-    /// `destinationTransportPort`; for ICMP and ICMPv6 type * 256 + code; 0 in later fragments.
+    /// `destinationTransportPort`; for ICMP and `ICMPv6` type * 256 + code; 0 in later fragments.
     pub dst_port: u16,
     /// The kernel's index of the interface at which the packet was seen.
     pub if_index: u32,

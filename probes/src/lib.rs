@@ -31,11 +31,15 @@
 //! `kernel`, which joins them and is not part of the host's library.
 #![cfg_attr(not(test), no_std)]
 #![warn(missing_docs)]
+#![allow(
+    clippy::inline_always,
+    reason = "a BPF program is one function: what is not inlined is called with five arguments and a small stack"
+)]
 
 pub mod abi;
 pub mod addr;
 pub mod dissect;
 #[cfg(feature = "kernel")]
-#[allow(missing_docs, non_upper_case_globals)]
+#[allow(missing_docs, non_upper_case_globals, unsafe_op_in_unsafe_fn)]
 pub mod kernel;
 pub mod table;

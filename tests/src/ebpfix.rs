@@ -126,7 +126,7 @@ pub struct Ledger {
     pub exported: Count,
     /// What is between the two.
     pub held: Count,
-    /// What was lost, by reason.
+    /// What was lost, by reason; reasons with nothing are left out.
     pub lost: Vec<(String, Count)>,
 }
 
@@ -146,6 +146,7 @@ impl Ledger {
             lost: lost
                 .iter()
                 .map(|(reason, value)| (reason.clone(), count(value)))
+                .filter(|(_, count)| *count != Count::default())
                 .collect(),
         }
     }
@@ -175,7 +176,7 @@ impl Ledger {
         assert_eq!(
             (self.observed.packets, self.observed.octets),
             (packets, octets),
-            "the ledger is out of balance: {self:#?}"
+            "the ledger is out of balance: {self:?}"
         );
     }
 }
@@ -193,21 +194,37 @@ pub struct Ebpfix {
 impl Ebpfix {
     /// Starts it in the namespace and waits until it answers `status`.
     pub fn start(lab: &Lab, namespace: &Namespace, settings: &Settings) -> Self {
-        let mut started = Self::launch(lab, namespace, settings);
+        Self::launch(lab, namespace, settings).ready()
+    }
+
+    /// Kills it and starts it again with the same configuration.
+    #[must_use]
+    pub fn kill_and_start_again(self, lab: &Lab) -> Self {
+        self.process.signal(Signal::SIGKILL);
+        let done = self.process.wait(Duration::from_secs(10));
+        assert_eq!(done.signal(), Some(Signal::SIGKILL as i32), "{done:?}");
+        Self {
+            process: lab.start(&self.namespace, &run(&self.config)),
+            ..self
+        }
+        .ready()
+    }
+
+    fn ready(mut self) -> Self {
         wait_for(
             "ebpfix answers `status --json`",
             Duration::from_secs(20),
             || {
                 assert!(
-                    started.process.is_running(),
+                    self.process.is_running(),
                     "ebpfix ended at once:\n{}{}",
-                    started.process.stdout(),
-                    started.process.stderr()
+                    self.process.stdout(),
+                    self.process.stderr()
                 );
-                started.try_status()
+                self.try_status()
             },
         );
-        started
+        self
     }
 
     /// Starts it in the namespace without waiting for anything.
@@ -223,11 +240,8 @@ impl Ebpfix {
         let pin_dir = PathBuf::from(format!("/sys/fs/bpf/{name}-{number}"));
         let config = lab.folder().join(format!("ebpfix.{number}.toml"));
         fs::write(&config, settings.text(&run_dir, &pin_dir)).expect("to write a configuration");
-        let program = Program::new(binary())
-            .args(["run", "--config"])
-            .arg(&config);
         Self {
-            process: lab.start(namespace, &program),
+            process: lab.start(namespace, &run(&config)),
             namespace: namespace.clone(),
             folder: lab.folder().to_owned(),
             config,
@@ -265,7 +279,7 @@ impl Ebpfix {
             }
             assert!(
                 start.elapsed() < Duration::from_secs(20),
-                "{what}: {last:#?}"
+                "{what}: {last:?}"
             );
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -287,11 +301,8 @@ impl Ebpfix {
             .process
             .stop(Signal::SIGTERM, Duration::from_secs(30))
             .success();
-        assert!(
-            !self.pin_dir.exists(),
-            "{} was left behind",
-            self.pin_dir.display()
-        );
+        let pins: Vec<_> = fs::read_dir(&self.pin_dir).into_iter().flatten().collect();
+        assert!(pins.is_empty(), "left behind: {pins:?}");
         done
     }
 
@@ -314,6 +325,10 @@ impl Ebpfix {
             panic!("`status --json` wrote no JSON: {error}\n{}", done.stdout)
         }))
     }
+}
+
+fn run(config: &Path) -> Program {
+    Program::new(binary()).args(["run", "--config"]).arg(config)
 }
 
 fn number(value: &Value, name: &str) -> u64 {

@@ -122,6 +122,8 @@ impl Lab {
                 ("autoconf", "0"),
                 ("router_solicitations", "0"),
                 ("addr_gen_mode", "1"),
+                // A multicast group is reported at once, and again only hours later.
+                ("mldv2_unsolicited_report_interval", "100000000"),
             ] {
                 // `all` has not every key; what matters is in `default`, before an interface exists.
                 let _ = namespace.try_sysctl(&format!("net/ipv6/conf/{conf}/{key}"), value);
@@ -197,6 +199,17 @@ impl Drop for Lab {
             let _ = std::process::Command::new("ip")
                 .args(["netns", "del", &namespace.name])
                 .output();
+        }
+        // The folders of pins are named after the lab: see `Ebpfix::launch`.
+        let pins = fs::read_dir("/sys/fs/bpf").into_iter().flatten().flatten();
+        for entry in pins {
+            let name = entry.file_name();
+            if name
+                .to_string_lossy()
+                .starts_with(&format!("{}-", self.prefix))
+            {
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
         if std::env::var_os("EBPFIX_KEEP").is_none() {
             let _ = fs::remove_dir_all(&self.folder);

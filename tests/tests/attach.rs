@@ -1,11 +1,13 @@
 //! Programs of others stay as they are, ours come and go without a trace.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
-use ebpfix_tests::{Ebpfix, Injector, Lab, Namespace, Settings, VethOptions, alone, wait_for};
-use serde_json::Value;
+use ebpfix_tests::{
+    Ebpfix, Injector, Lab, Namespace, Process, Settings, VethOptions, alone, wait_for,
+};
 
 fn link(name: &str) -> (Lab, Namespace, Namespace) {
     let mut lab = Lab::new(name);
@@ -29,13 +31,43 @@ fn send(namespace: &Namespace, interface: &str, packets: u16) {
     }
 }
 
-/// Programs and links in the kernel, all of them.
-fn in_kernel(kind: &str) -> usize {
-    let output = Command::new("bpftool").args(["-j", kind, "show"]).output();
-    let output =
-        output.unwrap_or_else(|error| panic!("bpftool does not run ({error}): run `make setup`"));
-    let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    value.as_array().map_or(0, Vec::len)
+/// What a process holds of BPF: `prog`, `map` or `link`, and its number in the kernel.
+fn held_by(process: &Process) -> Vec<(&'static str, String)> {
+    let folder = format!("/proc/{}/fdinfo", process.id());
+    let files = fs::read_dir(folder).expect("the descriptors of ebpfix");
+    let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+    let mut held = Vec::new();
+    for text in texts {
+        for line in text.lines() {
+            for (label, kind) in [
+                ("prog_id:", "prog"),
+                ("map_id:", "map"),
+                ("link_id:", "link"),
+            ] {
+                if let Some(number) = line.strip_prefix(label) {
+                    held.push((kind, number.trim().to_owned()));
+                }
+            }
+        }
+    }
+    held
+}
+
+/// Waits until the kernel has freed all of them, which it does a moment after the last use.
+fn assert_freed(held: &[(&'static str, String)], attach: &str) {
+    let exists = |(kind, number): &(&'static str, String)| {
+        let arguments = [kind, "show", "id", number];
+        let output = Command::new("bpftool").args(arguments).output();
+        let output = output
+            .unwrap_or_else(|error| panic!("bpftool does not run ({error}): run `make setup`"));
+        output.status.success()
+    };
+    assert!(!held.is_empty());
+    wait_for(
+        &format!("{attach}: {held:?} are gone"),
+        Duration::from_secs(10),
+        || (!held.iter().any(exists)).then_some(()),
+    );
 }
 
 /// Filters of a direction, by their text.
@@ -48,21 +80,13 @@ fn nothing_is_left_in_the_kernel_after_the_end() {
     let _alone = alone();
     for attach in ["tcx", "clsact"] {
         let (lab, a, b) = link(attach);
-        let before = [in_kernel("prog"), in_kernel("map"), in_kernel("link")];
         let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
-        assert!(
-            in_kernel("prog") >= before[0] + 2,
-            "no programs were loaded"
-        );
+        let held = held_by(ebpfix.process());
+        assert!(held.iter().any(|(kind, _)| *kind == "prog"), "{held:?}");
         send(&a, "a0", 3);
         let _ = ebpfix.wait_observed(3);
         let _ = ebpfix.stop();
-        // The kernel frees them a moment later.
-        wait_for(
-            &format!("{attach}: programs, maps and links are gone"),
-            Duration::from_secs(5),
-            || (before == [in_kernel("prog"), in_kernel("map"), in_kernel("link")]).then_some(()),
-        );
+        assert_freed(&held, attach);
         for direction in ["ingress", "egress"] {
             assert_eq!(filters(&b, direction).trim(), "", "{attach}, {direction}");
         }
@@ -75,14 +99,13 @@ fn a_killed_exporter_can_be_started_again() {
     let _alone = alone();
     for attach in ["tcx", "clsact"] {
         let (lab, a, b) = link(attach);
-        let before = in_kernel("prog");
         let first = Ebpfix::start(&lab, &b, &settings(attach));
-        first.process().signal(nix::sys::signal::Signal::SIGKILL);
-        let _ = first.wait(Duration::from_secs(10));
-        let second = Ebpfix::start(&lab, &b, &settings(attach));
+        let killed = held_by(first.process());
+        let second = first.kill_and_start_again(&lab);
+        let held = held_by(second.process());
         send(&a, "a0", 5);
         let ledger = second.wait_observed(5);
-        assert_eq!(ledger.observed.packets, 5, "{attach}: {ledger:#?}");
+        assert_eq!(ledger.observed.packets, 5, "{attach}: {ledger:?}");
         let _ = second.stop();
         for direction in ["ingress", "egress"] {
             let left = filters(&b, direction);
@@ -91,12 +114,8 @@ fn a_killed_exporter_can_be_started_again() {
                 "{attach}, {direction}: {left}"
             );
         }
-        drop(lab);
-        wait_for(
-            &format!("{attach}: programs are gone"),
-            Duration::from_secs(5),
-            || (in_kernel("prog") == before).then_some(()),
-        );
+        assert_freed(&held, attach);
+        assert_freed(&killed, attach);
     }
 }
 
@@ -121,7 +140,7 @@ fn filters_of_others_on_clsact_stay_and_run() {
         let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
         send(&a, "a0", 7);
         let ledger = ebpfix.wait_observed(7);
-        assert_eq!(ledger.observed.packets, 7, "{attach}: {ledger:#?}");
+        assert_eq!(ledger.observed.packets, 7, "{attach}: {ledger:?}");
         for preference in ["pref 1 ", "pref 50000 "] {
             let seen = b.tc(&["-s", "filter", "show", "dev", "b0", "ingress"]);
             let ours = seen
@@ -143,19 +162,20 @@ fn filters_of_others_on_clsact_stay_and_run() {
 #[test]
 fn two_exporters_on_one_interface() {
     let _alone = alone();
-    for [one, other] in [["tcx", "tcx"], ["clsact", "clsact"], ["tcx", "clsact"]] {
+    for [one, other] in [["tcx", "tcx"], ["tcx", "clsact"], ["clsact", "clsact"]] {
         let (lab, a, b) = link("two");
+        eprintln!("{one} and {other}");
         let first = Ebpfix::start(&lab, &b, &settings(one));
         let second = Ebpfix::start(&lab, &b, &settings(other));
         send(&a, "a0", 4);
         for ebpfix in [&first, &second] {
             let ledger = ebpfix.wait_observed(4);
-            assert_eq!(ledger.observed.packets, 4, "{one}, {other}: {ledger:#?}");
+            assert_eq!(ledger.observed.packets, 4, "{one}, {other}: {ledger:?}");
         }
         let _ = first.stop();
         send(&a, "a0", 4);
         let ledger = second.wait_observed(8);
-        assert_eq!(ledger.observed.packets, 8, "{one}, {other}: {ledger:#?}");
+        assert_eq!(ledger.observed.packets, 8, "{one}, {other}: {ledger:?}");
         let _ = second.stop();
     }
 }
@@ -190,12 +210,12 @@ fn interfaces_come_and_go() {
         let ledger = ebpfix.wait_observed(expected);
         assert_eq!(
             ledger.observed.packets, expected,
-            "{ledger:#?}, index {index}"
+            "{ledger:?}, index {index}"
         );
         b.ip(&["link", "del", "b1"]);
     }
     send(&a, "a0", 2);
     let ledger = ebpfix.wait_observed(expected + 2);
-    assert_eq!(ledger.observed.packets, expected + 2, "{ledger:#?}");
+    assert_eq!(ledger.observed.packets, expected + 2, "{ledger:?}");
     let _ = ebpfix.stop();
 }

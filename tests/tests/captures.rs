@@ -116,24 +116,24 @@ fn replay_and_compare(place: Place, capture: &Capture) {
         "ingress" => counters.rx_packets,
         _ => counters.tx_packets,
     };
-    assert_eq!(ledger.observed.packets, counted, "{ledger:#?}");
+    assert_eq!(ledger.observed.packets, counted, "{ledger:?}");
     let no_ip = sum["nonip_frames"].as_u64().unwrap_or(0) - capture.unsendable;
-    assert_eq!(ledger.lost_by("not_ip").packets, no_ip, "{ledger:#?}");
+    assert_eq!(ledger.lost_by("not_ip").packets, no_ip, "{ledger:?}");
     assert_eq!(
         ledger.lost_by("malformed").packets,
         capture.lying.packets,
-        "{ledger:#?}"
+        "{ledger:?}"
     );
     assert_eq!(
         ledger.lost_in_all().packets,
         no_ip + capture.lying.packets,
-        "{ledger:#?}"
+        "{ledger:?}"
     );
     let ip_octets = sum["ip_l3bytes"].as_u64().unwrap();
     assert_eq!(
         ledger.exported.octets + ledger.held.octets,
         ip_octets - capture.lying.octets,
-        "{ledger:#?}"
+        "{ledger:?}"
     );
 
     let _ = ebpfix.stop();

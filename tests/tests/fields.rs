@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::UdpSocket;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ebpfix_tests::frame::{
@@ -11,7 +12,7 @@ use ebpfix_tests::frame::{
 };
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{
-    Ebpfix, Injector, Lab, Ledger, Nfcapd, Settings, VethOptions, project_root, wait_for,
+    Ebpfix, Injector, Lab, Ledger, Nfcapd, Recorder, Settings, VethOptions, project_root, wait_for,
 };
 use serde_json::Value;
 
@@ -426,6 +427,49 @@ fn a_record_names_addresses_interfaces_times_flags_and_service() {
     }
 }
 
+/// What nfdump does not show: the inner tag and why the flow ended, as tshark decodes them.
+#[test]
+fn a_record_names_the_customer_vlan_and_the_reason_of_its_end() {
+    let mut lab = Lab::new("customer vlan");
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let recorders = PORTS.map(|port| Recorder::start(&b, port));
+    let mut settings = Settings::new("b0", &["ingress"]);
+    for (port, protocol) in PORTS.into_iter().zip(PROTOCOLS) {
+        settings = settings.collector(port, protocol);
+    }
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    let injector = Injector::new(&a, "a0");
+    for flags in [0x02, 0x11] {
+        let segment = ip(protocol::TCP, &tcp(1000, 80, flags, b""));
+        injector.send(&ethernet(
+            DOT1AD,
+            &tag(100, DOT1Q, &tag(10, IPV4, &segment)),
+        ));
+    }
+    let _ = ebpfix.wait_observed(2);
+    // Long before the idle timeout of 15 seconds.
+    wait_for("the flow ends by its FIN", Duration::from_secs(8), || {
+        (ebpfix.ledger().held.packets == 0).then_some(())
+    });
+    let _ = ebpfix.stop();
+    for (recorder, protocol) in recorders.into_iter().zip(PROTOCOLS) {
+        let decoded = fs::read_to_string(recorder.tshark(&lab)).unwrap();
+        // 3: end of Flow detected, by the FIN.
+        for field in [
+            r#""cflow.dot1q_vlan_id": "100""#,
+            r#""cflow.dot1q_customer_vlan_id": "10""#,
+            r#""cflow.flow_end_reason": "3""#,
+            r#""cflow.ethernet_type": "2048""#,
+        ] {
+            assert!(
+                decoded.contains(field),
+                "{protocol}: no {field} in\n{decoded}"
+            );
+        }
+    }
+}
+
 /// Milliseconds of the epoch of nfdump's `2026-11-24T16:00:00.123` in local time.
 fn wall_ms(text: &str) -> u64 {
     let (seconds, milliseconds) = text
@@ -460,10 +504,11 @@ fn lying_and_truncated_headers_make_no_flow() {
         // Total length below the header, and beyond the frame.
         change(3, 19),
         change(3, 200),
-        // Cut off in the IP header, in the transport header, in the tag, in the labels.
+        // Cut off in the IP header, in the inner tag (with the outer one cut off the kernel itself drops
+        // the frame), in the labels.
         ethernet(IPV4, &good[..12]),
         ethernet(IPV6, &good6[..30]),
-        ethernet(DOT1Q, &[0, 10]),
+        ethernet(DOT1Q, &tag(10, DOT1Q, &[0, 0])),
         ethernet(MPLS, &[0, 1, 0]),
         ethernet(IPV6, &long6),
     ];
@@ -478,10 +523,10 @@ fn lying_and_truncated_headers_make_no_flow() {
         assert_eq!(counts(records), only, "{protocol}");
     }
     let ledger = &observed.ledger;
-    assert_eq!(ledger.lost_by("not_ip").packets, 2, "{ledger:#?}");
+    assert_eq!(ledger.lost_by("not_ip").packets, 2, "{ledger:?}");
     let bad = ledger.lost_by("malformed").packets + ledger.lost_by("truncated").packets;
-    assert_eq!(bad, frames.len() as u64, "{ledger:#?}");
-    assert_eq!(ledger.lost_in_all().packets, bad + 2, "{ledger:#?}");
+    assert_eq!(bad, frames.len() as u64, "{ledger:?}");
+    assert_eq!(ledger.lost_in_all().packets, bad + 2, "{ledger:?}");
 }
 
 #[test]
@@ -539,13 +584,16 @@ fn a_tun_device_has_no_ethernet_header() {
         file("ready").exists().then_some(())
     });
     a.ip(&["link", "set", "tun0", "up"]);
+    a.address("tun0", "10.9.0.1/24");
     let nfcapd = Nfcapd::start(&lab, &a, PORTS[0]);
     let settings = Settings::new("tun0", &["ingress", "egress"]).collector(PORTS[0], "ipfix");
     let ebpfix = Ebpfix::start(&lab, &a, &settings);
     fs::write(file("go"), "").unwrap();
-    Injector::new(&a, "tun0").send(&ip(protocol::UDP, &udp(3, 9, b"data")));
+    // By way of the routing table: a packet socket would need an address that the device lacks.
+    let socket = a.enter(|| UdpSocket::bind("10.9.0.1:3")).unwrap();
+    socket.send_to(b"data", "10.9.0.2:9").unwrap();
     let ledger = ebpfix.wait_observed(3);
-    assert_eq!(ledger.observed.octets, 32 + 52 + 32, "{ledger:#?}");
+    assert_eq!(ledger.observed.octets, 32 + 52 + 32, "{ledger:?}");
     let _ = ebpfix.stop();
     let records = nfcapd.stop().records();
     let found: BTreeMap<(u64, u64), (u64, u64)> = records
@@ -587,7 +635,7 @@ fn the_loopback_is_observed_when_it_is_named() {
     assert_eq!(
         (ledger.observed.packets, ledger.observed.octets),
         (20, 20 * 84),
-        "{ledger:#?}"
+        "{ledger:?}"
     );
     assert_eq!(a.counters("lo").tx_packets, 10);
     let _ = ebpfix.stop();

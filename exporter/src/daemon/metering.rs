@@ -255,10 +255,10 @@ impl Thread {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Interface { index, name } => {
-                if *self.names.get(index) != *name {
+                if self.names.differs(index, &name) {
                     self.end_interface(index);
-                    self.names.set(index, &name);
                 }
+                self.names.set(index, &name);
             }
             Command::Gone { index } => {
                 self.end_interface(index);

@@ -153,17 +153,16 @@ impl Daemon {
                 _ = signals.interrupt.recv() => return,
                 _ = signals.hangup.recv() => self.reload(),
                 _ = share.tick() => self.share(),
-                event = links.next(), if netlink => match event {
-                    Some(event) => {
-                        if self.watched.follow(event, links).await {
-                            self.share();
-                        }
-                    }
-                    None => {
+                event = links.next(), if netlink => {
+                    let Some(event) = event else {
                         tracing::error!("netlink is closed: changes of interfaces are no longer seen");
                         netlink = false;
+                        continue;
+                    };
+                    if self.watched.follow(event, links).await {
+                        self.share();
                     }
-                },
+                }
                 client = control.accept() => match client {
                     Ok(mut stream) => {
                         let answer = self.status();
