@@ -76,7 +76,7 @@ KERNEL_VERSION = \"$version\""
 mount_bpffs() {
     if ! grep -qs ' /sys/fs/bpf bpf ' /proc/mounts; then
         echo "setup: mounting the BPF file system on /sys/fs/bpf"
-        as_root mount -t bpf bpf /sys/fs/bpf || fail "no BPF file system could be mounted on /sys/fs/bpf"
+        as_root mount -t bpf -o mode=0700 bpf /sys/fs/bpf || fail "no BPF file system could be mounted on /sys/fs/bpf"
     fi
 }
 

@@ -404,7 +404,8 @@ fn loss_reason(reason: DropReason) -> LossReason {
         DropReason::TooDeep => LossReason::TooDeep,
         DropReason::NotSampled => LossReason::NotSampled,
         DropReason::LogFull => LossReason::LogFull,
-        DropReason::Reserved6 | DropReason::Reserved7 => LossReason::Unaccounted,
+        DropReason::UnknownCpu => LossReason::UnknownCpu,
+        DropReason::Reserved7 => LossReason::Unaccounted,
     }
 }
 

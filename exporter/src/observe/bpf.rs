@@ -341,6 +341,18 @@ pub fn boot_clock_ns() -> u64 {
         .saturating_add(nanoseconds)
 }
 
+/// What `uname -r` says.
+pub fn kernel_release() -> String {
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: room for the answer, which ends with NUL; all zero is valid.
+    unsafe {
+        libc::uname(names.as_mut_ptr());
+        CStr::from_ptr(names.assume_init_ref().release.as_ptr())
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
 /// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.
 pub fn silence_libbpf() {
     // SAFETY: no function means no output.

@@ -174,7 +174,7 @@ impl NetSpec {
         let logs = sizes.cpus * sizes.log_records;
         for (name, entries) in [
             (MAP_CONTROL, 1),
-            (MAP_CPU_STATE, sizes.cpus),
+            (MAP_CPU_STATE, sizes.cpus + 1),
             (MAP_AGGREGATED_FLOWS, caches),
             (MAP_DIRECT_FLOWS, logs),
         ] {
@@ -272,7 +272,8 @@ impl Sizes {
     pub fn octets(&self) -> u64 {
         let cache = u64::from(self.sets) * size_of::<Set>() as u64 * abi::GENERATIONS as u64;
         let log = u64::from(self.log_records) * size_of::<HashedRecord>() as u64;
-        u64::from(self.cpus) * (cache + log + size_of::<CpuState>() as u64)
+        u64::from(self.cpus) * (cache + log)
+            + u64::from(self.cpus + 1) * size_of::<CpuState>() as u64
             + size_of::<Control>() as u64
     }
 }
