@@ -9,9 +9,7 @@ mod metering;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{
-    Collector, CollectorHandle, Export, InterfaceRecord, Shared, address_facing,
-};
+use crate::export::{Collector, CollectorHandle, Export, InterfaceRecord, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{

@@ -304,7 +304,13 @@ mod tests {
 
     #[test]
     fn kernels_before_the_floor_are_refused_in_words() {
-        for release in ["6.18.44-generic", "5.10.0-21-amd64", "6.1.0", "12.0", "custom"] {
+        for release in [
+            "6.18.44-generic",
+            "5.10.0-21-amd64",
+            "6.1.0",
+            "12.0",
+            "custom",
+        ] {
             check_kernel(release).unwrap();
         }
         for release in ["5.9.16", "4.19.0-25-amd64", "5.4"] {
