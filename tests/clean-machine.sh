@@ -41,7 +41,8 @@ main() {
 
 make_machine() {
     mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-    debootstrap --variant=minbase --include=ca-certificates bookworm "$machine" "${mirror:-http://deb.debian.org/debian}" >"$machine.log" 2>&1 ||
+    # shellcheck disable=SC2086 # none, or one
+    debootstrap --variant=minbase --include=ca-certificates bookworm "$machine" $mirror >"$machine.log" 2>&1 ||
         { tail -n 5 "$machine.log" >&2; fail "debootstrap failed"; }
     rm -f "$machine.log"
     # The host's way to the network: sources, proxies, certificates, names.
