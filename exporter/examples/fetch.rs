@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let interface = arguments.next().unwrap_or_else(|| "lo".to_owned());
     let seconds = arguments.next().map_or(Ok(3), |s| s.parse())?;
 
-    let mut fetcher = FlowFetcher::new(FetcherOptions::default())?;
+    let mut fetcher = FlowFetcher::new(&FetcherOptions::default())?;
     fetcher.register(&Interface::find(&interface).await?)?;
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     for (flow, metrics) in fetcher.lookup_and_delete_map()? {

@@ -29,8 +29,8 @@ pub enum Command {
     /// Observe and export, in the foreground
     ///
     /// SIGTERM and SIGINT end it: what is held is exported first. SIGHUP makes it read its
-    /// configuration again. Without a configuration it observes every interface that is up, but
-    /// lo, and prints the flows to stdout by way of a collector of its own on the loopback.
+    /// configuration again. Without a configuration it observes every interface but lo,
+    /// and prints the flows to stdout by way of a collector of its own on the loopback.
     Run(RunArgs),
     /// Check a configuration
     ///

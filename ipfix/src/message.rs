@@ -199,6 +199,11 @@ impl<'a> MessageWriter<'a> {
         };
         let mut set: Option<OpenSet> = None;
         for position in positions {
+            // Each Options Template in a set of its own: RFC 7011 section 3.3.2 allows both, and
+            // nfacctd 1.7.7 reads only the first of a set.
+            if options && set.take().is_some() {
+                self.close_set();
+            }
             let Some(template) = self.session.template(position) else {
                 continue;
             };

@@ -30,7 +30,7 @@ pub struct FlowId {
     pub dst_mac: MacAddress,
     /// `sourceTransportPort`; 0 where the protocol has none, and in later fragments.
     pub src_port: u16,
-    /// `destinationTransportPort`; for ICMP and ICMPv6 type * 256 + code; 0 in later fragments.
+    /// `destinationTransportPort`; for ICMP and `ICMPv6` type * 256 + code; 0 in later fragments.
     pub dst_port: u16,
     /// The kernel's index of the interface at which the packet was seen.
     pub if_index: u32,
@@ -314,21 +314,22 @@ pub enum DropReason {
     NotSampled = 4,
     /// The cache had no slot and the log no room.
     LogFull = 5,
-    /// Reserved.
-    Reserved6 = 6,
+    /// Seen by a CPU that came after the tables were made: it has no cache.
+    UnknownCpu = 6,
     /// Reserved.
     Reserved7 = 7,
 }
 
 impl DropReason {
     /// Every reason in use, in the order of the counters.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NotIp,
         Self::Truncated,
         Self::Malformed,
         Self::TooDeep,
         Self::NotSampled,
         Self::LogFull,
+        Self::UnknownCpu,
     ];
 }
 
@@ -379,7 +380,8 @@ pub struct Counters {
     pub dropped: [Tally; DROP_REASONS],
 }
 
-/// State of one CPU.
+/// State of one CPU. The map has one more than there are caches, for CPUs that have none; they share
+/// it, and only its counters are used.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CpuState {

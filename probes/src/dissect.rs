@@ -10,7 +10,7 @@
 
 use crate::abi::{FlowId, IpAddress, MacAddress, ETH_P_IP, ETH_P_IPV6};
 
-/// The most VLAN tags, MPLS labels and PPPoE headers between the Ethernet header and IP.
+/// The most VLAN tags, MPLS labels and `PPPoE` headers between the Ethernet header and IP.
 pub const MAX_ENCAPSULATIONS: usize = 8;
 /// The most IPv6 extension headers before the transport header.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
@@ -18,7 +18,7 @@ pub const MAX_EXTENSION_HEADERS: usize = 8;
 /// Octets of an Ethernet header without tags (IEEE 802.3).
 pub const ETHERNET_HEADER_OCTETS: u32 = 14;
 const ETHERNET_TYPE: u32 = 12;
-/// Below this an EtherType is a length (IEEE 802.3 clause 3.2.6).
+/// Below this an `EtherType` is a length (IEEE 802.3 clause 3.2.6).
 const ETHERNET_TYPE_MIN: u16 = 0x0600;
 
 const ETH_P_8021Q: u16 = 0x8100;
@@ -51,6 +51,8 @@ const PROTO_SHIM6: u8 = 140;
 
 const IPV4_HEADER_OCTETS: u32 = 20;
 const IPV6_HEADER_OCTETS: u32 = 40;
+/// A hop-by-hop header with a jumbo payload option alone (RFC 2675 section 2).
+const JUMBO_HEADER_OCTETS: u32 = 8;
 const TCP_HEADER_OCTETS: u32 = 20;
 const TCP_FLAGS_END: u32 = 14;
 const UDP_HEADER_OCTETS: u32 = 8;
@@ -58,6 +60,10 @@ const SCTP_HEADER_OCTETS: u32 = 12;
 
 /// The octets of a frame, from its link header on (or from its network header, where the device
 /// has no link header).
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "nothing asks whether a frame is empty: it has no header then"
+)]
 pub trait Frame {
     /// Octets of the whole frame, also those that cannot be loaded at once.
     fn len(&self) -> u32;
@@ -69,6 +75,65 @@ pub trait Frame {
     /// of the program it came about: else it would walk every combination of headers one by one.
     fn forget_path(&self, offset: u32) -> u32 {
         offset
+    }
+}
+
+/// A frame in memory, wholly or, as a capture with a snap length has it, from its start on.
+///
+/// By itself it is a whole frame as on the wire; the methods say what is different.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceFrame<'a> {
+    octets: &'a [u8],
+    wire_length: u32,
+    segmented: bool,
+}
+
+impl<'a> SliceFrame<'a> {
+    /// The frame of these octets, in transmission order, without the frame check sequence.
+    #[inline(always)]
+    pub fn new(octets: &'a [u8]) -> Self {
+        Self {
+            octets,
+            wire_length: u32::try_from(octets.len()).unwrap_or(u32::MAX),
+            segmented: false,
+        }
+    }
+
+    /// The same octets as the beginning of a frame that had `wire_length` octets on the wire.
+    /// A frame is never shorter than its octets: a smaller number changes nothing.
+    #[inline(always)]
+    #[must_use]
+    pub fn with_wire_length(self, wire_length: u32) -> Self {
+        Self {
+            wire_length: self.wire_length.max(wire_length),
+            ..self
+        }
+    }
+
+    /// The same octets as a frame that stands for several packets on the wire (GSO, GRO) or, with
+    /// `false`, for one.
+    #[inline(always)]
+    #[must_use]
+    pub fn segmented(self, segmented: bool) -> Self {
+        Self { segmented, ..self }
+    }
+}
+
+impl Frame for SliceFrame<'_> {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.wire_length
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let from = self.octets.get(usize::try_from(offset).ok()?..)?;
+        from.first_chunk::<N>().copied()
+    }
+
+    #[inline(always)]
+    fn is_segmented(&self) -> bool {
+        self.segmented
     }
 }
 
@@ -98,7 +163,8 @@ pub enum Reason {
 /// What the dissector learned beside the Flow Key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
-    /// Octets of the IP packet by its header (of a segmented frame: of the whole super-packet).
+    /// Octets of the IP packet by its header (of a segmented frame: of the whole super-packet,
+    /// without what the host keeps in it for itself).
     pub octets: u32,
     /// Octets of the IP and transport headers that each segment of a segmented frame repeats.
     pub headers: u32,
@@ -159,6 +225,7 @@ fn ethernet<F: Frame>(
     }
     let mut bottom = false;
     for _ in 0..MAX_ENCAPSULATIONS {
+        #[allow(clippy::match_same_arms, reason = "what most frames carry comes first")]
         match ethertype {
             ETH_P_IP | ETH_P_IPV6 => {
                 bottom = true;
@@ -294,10 +361,17 @@ fn ipv6<F: Frame>(
     let available = frame.len().saturating_sub(offset);
     let payload = u32::from(u16::from_be_bytes([h[4], h[5]]));
     // As in IPv4, a super-packet beyond 64 KiB says 0 (and so does a jumbogram, RFC 2675).
-    let octets = if payload == 0 && frame.is_segmented() {
+    let unbounded = payload == 0 && frame.is_segmented();
+    let octets = if unbounded {
         available
     } else {
         payload + IPV6_HEADER_OCTETS
+    };
+    // The host then notes the length in a hop-by-hop header, which no segment has on the wire.
+    let off_the_wire = if unbounded && h[6] == PROTO_HOP_BY_HOP {
+        JUMBO_HEADER_OCTETS
+    } else {
+        0
     };
     if octets > available {
         return Err(Reason::Malformed);
@@ -305,12 +379,12 @@ fn ipv6<F: Frame>(
     let end = offset + octets;
     id.src_ip = address16(&h, 8);
     id.dst_ip = address16(&h, 24);
-    facts.octets = octets;
+    facts.octets = octets - off_the_wire;
     facts.tos = (h[0] & 0x0f) << 4 | h[1] >> 4;
     facts.ttl = h[7];
     let mut next = h[6];
     let mut at = offset + IPV6_HEADER_OCTETS;
-    let mut fragmented = false;
+    let mut first_fragment = false;
     for _ in 0..MAX_EXTENSION_HEADERS {
         at = frame.forget_path(at);
         match next {
@@ -333,7 +407,8 @@ fn ipv6<F: Frame>(
                 let [following, _, o0, o1] = frame.load::<4>(at).ok_or(Reason::Truncated)?;
                 next = following;
                 at += 8;
-                fragmented = true;
+                // With neither an offset nor more to come it is a whole packet (RFC 6946).
+                first_fragment |= o1 & 0x01 != 0;
                 if u16::from_be_bytes([o0, o1]) & 0xfff8 != 0 {
                     if at > end {
                         return Err(Reason::Truncated);
@@ -350,7 +425,7 @@ fn ipv6<F: Frame>(
         return Err(Reason::Truncated);
     }
     id.transport_protocol = next;
-    facts.headers = at - offset;
+    facts.headers = at - offset - off_the_wire;
     match next {
         PROTO_HOP_BY_HOP
         | PROTO_ROUTING
@@ -360,7 +435,7 @@ fn ipv6<F: Frame>(
         | PROTO_MOBILITY
         | PROTO_HIP
         | PROTO_SHIM6 => Err(Reason::TooDeep),
-        _ => transport(frame, at, end, fragmented, id, facts),
+        _ => transport(frame, at, end, first_fragment, id, facts),
     }
 }
 
@@ -445,20 +520,18 @@ impl Facts {
     /// kernel's number of segments (0: not told) and payload octets per segment.
     #[inline(always)]
     pub fn on_the_wire(&self, segments: u32, segment_octets: u32) -> (u64, u64) {
+        let octets = u64::from(self.octets);
         if segment_octets == 0 {
-            return (1, self.octets as u64);
+            return (1, octets);
         }
-        let payload = self.octets.saturating_sub(self.headers) as u64;
-        let told = segments as u64;
+        let payload = u64::from(self.octets.saturating_sub(self.headers));
+        let told = u64::from(segments);
         let packets = if told != 0 {
             told
         } else {
-            (payload + segment_octets as u64 - 1) / segment_octets as u64
+            payload.div_ceil(u64::from(segment_octets))
         };
         let packets = if packets == 0 { 1 } else { packets };
-        (
-            packets,
-            self.octets as u64 + (packets - 1) * self.headers as u64,
-        )
+        (packets, octets + (packets - 1) * u64::from(self.headers))
     }
 }

@@ -10,6 +10,7 @@ use crate::abi::{
 use crate::dissect::{dissect, Facts, Frame, Link, Reason, ETHERNET_HEADER_OCTETS};
 use crate::table;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU64, Ordering};
 use redbpf_macros::{map, tc_action};
 use redbpf_probes::bindings::__sk_buff;
 use redbpf_probes::helpers::gen::{
@@ -100,9 +101,12 @@ fn observe<F: KernelFrame>(skb: *const __sk_buff, direction: u8) {
         let settings = &*settings;
         let generation = core::ptr::read_volatile(&settings.generation);
         let cpu = bpf_get_smp_processor_id();
+        if cpu >= settings.cpus {
+            without_cache::<F>(settings, skb, generation);
+            return;
+        }
         let state = element!(cpu_state, CpuState, cpu);
-        if state.is_null() || cpu >= settings.cpus {
-            // Nowhere to count: the exporter provides for every CPU that the machine has.
+        if state.is_null() {
             return;
         }
         let state = &mut *state;
@@ -161,6 +165,34 @@ fn observe<F: KernelFrame>(skb: *const __sk_buff, direction: u8) {
             ttl: facts.ttl,
         };
         count(settings, state, cpu, generation, id, &seen);
+    }
+}
+
+/// Counts a packet that a CPU without a cache sees: one that was added while the exporter runs.
+/// Several such CPUs share the counters, hence the atomic additions.
+#[inline(always)]
+unsafe fn without_cache<F: KernelFrame>(
+    settings: &Control,
+    skb: *const __sk_buff,
+    generation: u32,
+) {
+    let state = element!(cpu_state, CpuState, settings.cpus);
+    if state.is_null() {
+        return;
+    }
+    let counters = &mut (*state).counters[(generation & 1) as usize];
+    let frame_octets = (*skb).len as u64;
+    let octets = frame_octets.saturating_sub(F::LINK_OCTETS as u64);
+    let lost = &mut counters.dropped[DropReason::UnknownCpu as usize];
+    for (counter, addend) in [
+        (&mut counters.frames.packets, 1),
+        (&mut counters.frames.octets, frame_octets),
+        (&mut counters.observed.packets, 1),
+        (&mut counters.observed.octets, octets),
+        (&mut lost.packets, 1),
+        (&mut lost.octets, octets),
+    ] {
+        AtomicU64::from_ptr(counter).fetch_add(addend, Ordering::Relaxed);
     }
 }
 

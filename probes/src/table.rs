@@ -28,9 +28,10 @@ pub fn hash(words: &Words, keys: &[u32; 16]) -> u32 {
     let mut sum = 0u64;
     let mut i = 0;
     while i < 8 {
+        #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
         let low = (words[i] as u32).wrapping_add(keys[2 * i]);
         let high = ((words[i] >> 32) as u32).wrapping_add(keys[2 * i + 1]);
-        sum = sum.wrapping_add((low as u64).wrapping_mul(high as u64));
+        sum = sum.wrapping_add(u64::from(low).wrapping_mul(u64::from(high)));
         i += 1;
     }
     sum ^= sum >> 32;

@@ -104,10 +104,18 @@ impl Exporters {
         for record in decoded.records() {
             if record.template().is_options() {
                 self.summary.options_records += 1;
-                domain.learn(record);
-            } else {
+                if let Some(domain) = self.domains.get_mut(&key) {
+                    domain.learn(record);
+                }
+            } else if let Some(domain) = self.domains.get(&key) {
                 self.summary.records += 1;
                 let mut flow = domain.flow(record, export_time);
+                if flow.interface.is_none() {
+                    // What concerns the whole exporter comes in domain 0 (RFC 7011 section 3.1).
+                    let process = self.domains.get(&DomainKey { id: 0, ..key });
+                    let name = flow.if_index.and_then(|index| process?.name(index));
+                    flow.interface = name.map(Cow::Borrowed);
+                }
                 flow.agent = flow.agent.or(Some(source.ip()));
                 emit(&flow);
             }
@@ -181,6 +189,11 @@ impl Domain {
             }
             _ => self.sampling = sampling.or(self.sampling),
         }
+    }
+
+    /// Name of an interface, if the options told it.
+    fn name(&self, index: u32) -> Option<&str> {
+        self.interfaces.get(&index)?.name.as_deref()
     }
 
     /// The flow of a record, with what the options say of it.

@@ -11,6 +11,10 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Command;
 use crate::config::{Errors, Log, LogFormat, LogLevel};
@@ -92,16 +96,27 @@ pub fn init_logging(log: Log) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+    // redbpf speaks of each failure that we put into words ourselves.
+    let redbpf = if level >= LevelFilter::DEBUG {
+        level
+    } else {
+        LevelFilter::OFF
+    };
+    let targets = Targets::new()
+        .with_default(level)
+        .with_target("redbpf", redbpf);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal());
     // The journal has a clock of its own.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let _ = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text if journal => builder.without_time().try_init(),
-        LogFormat::Text => builder.try_init(),
+    let lines = match log.format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text if journal => lines.without_time().boxed(),
+        LogFormat::Text => lines.boxed(),
     };
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(targets))
+        .try_init();
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const ACTIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Observes every interface that is up but lo and prints the flows until SIGTERM or SIGINT.
+/// Observes every interface but lo and prints the flows until SIGTERM or SIGINT.
 pub fn run() -> Result<(), Failure> {
     let failed = |error: String| Failure::Failed(error);
     // Any free port: the standard one may belong to a real collector.

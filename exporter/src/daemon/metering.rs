@@ -255,10 +255,10 @@ impl Thread {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Interface { index, name } => {
-                if *self.names.get(index) != *name {
+                if self.names.differs(index, &name) {
                     self.end_interface(index);
-                    self.names.set(index, &name);
                 }
+                self.names.set(index, &name);
             }
             Command::Gone { index } => {
                 self.end_interface(index);
@@ -404,7 +404,8 @@ fn loss_reason(reason: DropReason) -> LossReason {
         DropReason::TooDeep => LossReason::TooDeep,
         DropReason::NotSampled => LossReason::NotSampled,
         DropReason::LogFull => LossReason::LogFull,
-        DropReason::Reserved6 | DropReason::Reserved7 => LossReason::Unaccounted,
+        DropReason::UnknownCpu => LossReason::UnknownCpu,
+        DropReason::Reserved7 => LossReason::Unaccounted,
     }
 }
 

@@ -9,7 +9,7 @@ mod metering;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{Collector, CollectorHandle, Export, Shared, address_facing};
+use crate::export::{Collector, CollectorHandle, Export, InterfaceRecord, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
@@ -66,7 +66,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         .map_err(DaemonError::Control)?;
 
     // kernel programs and tables
-    let fetcher = FlowFetcher::new(fetcher_options(&config))?;
+    let fetcher = FlowFetcher::new(&fetcher_options(&config))?;
     let Parts {
         probes,
         tables,
@@ -81,8 +81,13 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         tables,
         gauges: gauges.clone(),
     };
-    // -> collectors
+    let (meter, commands) = channel();
+    let mut watched = Watched::new(config.observation.interfaces.clone(), probes, meter.clone());
+    let mut links = Links::connect()?;
+    watched.start(&links).await?;
+    // -> collectors, who are told the interfaces' names with their first message
     let (shared, told) = watch::channel(Arc::new(Shared {
+        interfaces: watched.records(),
         sampling: config.observation.sampling.get(),
         ..Shared::default()
     }));
@@ -93,11 +98,6 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         told,
     };
     let export = collectors.set(&config, &ledger)?;
-
-    let (meter, commands) = channel();
-    let mut watched = Watched::new(config.observation.interfaces.clone(), probes, meter.clone());
-    let mut links = Links::connect()?;
-    watched.start(&links).await?;
     let metering = Metering {
         drain,
         turn,
@@ -124,7 +124,6 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         watched,
         meter,
     };
-    daemon.share();
     daemon.serve(&mut signals, &control, &mut links).await;
     Ok(daemon.stop(thread).await)
 }
@@ -153,17 +152,16 @@ impl Daemon {
                 _ = signals.interrupt.recv() => return,
                 _ = signals.hangup.recv() => self.reload(),
                 _ = share.tick() => self.share(),
-                event = links.next(), if netlink => match event {
-                    Some(event) => {
-                        if self.watched.follow(event, links).await {
-                            self.share();
-                        }
-                    }
-                    None => {
+                event = links.next(), if netlink => {
+                    let Some(event) = event else {
                         tracing::error!("netlink is closed: changes of interfaces are no longer seen");
                         netlink = false;
+                        continue;
+                    };
+                    if self.watched.follow(event, links).await {
+                        self.share();
                     }
-                },
+                }
                 client = control.accept() => match client {
                     Ok(mut stream) => {
                         let answer = self.status();
@@ -187,10 +185,11 @@ impl Daemon {
     /// The end: nothing more is counted, all that was is exported as far as it can be.
     async fn stop(mut self, thread: JoinHandle<()>) -> Snapshot {
         tracing::info!("ending: exporting what is held");
+        let interfaces = self.watched.records();
         self.watched.stop();
         let _ = self.meter.send(Command::Stop);
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        self.share();
+        self.share_with(interfaces);
         // The queues end when the last handle is gone.
         let Collectors {
             running, mut tasks, ..
@@ -264,6 +263,11 @@ impl Daemon {
 
     /// Brings what collectors are told beside records up to date.
     fn share(&mut self) {
+        let interfaces = self.watched.records();
+        self.share_with(interfaces);
+    }
+
+    fn share_with(&mut self, interfaces: Vec<InterfaceRecord>) {
         let lost = self.sources.ledger().lost;
         // What was left out on purpose was not ignored: it was not selected.
         let ignored = lost
@@ -283,7 +287,7 @@ impl Daemon {
             before.ignored_last_ms
         };
         self.shared.send_replace(Arc::new(Shared {
-            interfaces: self.watched.records(),
+            interfaces,
             sampling: self.config.observation.sampling.get(),
             ignored,
             ignored_first_ms: first,

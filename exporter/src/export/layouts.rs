@@ -206,7 +206,8 @@ fn record_layout(
     if kind.icmp {
         let element = match (protocol, kind.family) {
             (Protocol::Ipfix, Family::Ipv6) => e::ICMP_TYPE_CODE_IPV6,
-            // NetFlow v9 has one field for both (RFC 3954 section 8).
+            // NetFlow v9 has one field for both (RFC 3954 section 8, ICMP_TYPE), and collectors
+            // that do not know 139 there would take the port to be 0.
             _ => e::ICMP_TYPE_CODE_IPV4,
         };
         layout = layout.unsigned(element, 2, |r, _| r.id.dst_port.into());

@@ -1,12 +1,14 @@
 //! Programs on devices: by TCX where the kernel has it, else as a filter on clsact.
 
-use super::bpf::{self, Direction};
+use super::bpf::{self, Direction, TcPlace};
 use super::error::Error;
 use super::links::Interface;
 use super::object::NetPrograms;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// How programs are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,7 +28,7 @@ enum Attachment {
     /// Held by the link's descriptor.
     Tcx { _link: OwnedFd },
     /// Held by the qdisc until taken off; `program` tells our filter from a stranger's.
-    Clsact { program: u32 },
+    Clsact { program: u32, place: TcPlace },
 }
 
 /// ARPHRD numbers of devices whose frames begin with an Ethernet header.
@@ -45,12 +47,23 @@ const NETWORK: [u16; 8] = [
 ];
 
 /// What is attached, and where.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Attachments {
+    /// Handle of our filters on clsact.
+    handle: u32,
     by_place: BTreeMap<(u32, Direction), Attachment>,
 }
 
 impl Attachments {
+    /// Nothing is attached. `instance` tells one exporter on this host from another: on clsact,
+    /// one that starts again under the same name takes the place of what it left.
+    pub fn new(instance: &Path) -> Self {
+        Self {
+            handle: handle(instance),
+            by_place: BTreeMap::new(),
+        }
+    }
+
     /// Attaches the fitting program to each of `directions` of a device. All or nothing: where
     /// one fails, those that this call attached come off again.
     pub fn attach(
@@ -73,12 +86,8 @@ impl Attachments {
             if self.by_place.contains_key(&place) {
                 continue;
             }
-            match attach_one(
-                programs.for_device(ethernet, direction),
-                interface,
-                direction,
-                mode,
-            ) {
+            let program = programs.for_device(ethernet, direction);
+            match attach_one(program, interface, direction, mode, self.handle) {
                 Ok(attachment) => {
                     self.by_place.insert(place, attachment);
                     done.push(direction);
@@ -133,12 +142,14 @@ impl Attachments {
 
     fn detach_one(&mut self, if_index: u32, direction: Direction) {
         // A TCX link is detached by closing it.
-        if let Some(Attachment::Clsact { program }) = self.by_place.remove(&(if_index, direction)) {
+        if let Some(Attachment::Clsact { program, place }) =
+            self.by_place.remove(&(if_index, direction))
+        {
             // Somebody may have put another program in this place since.
-            if bpf::clsact_program(if_index, direction) != Some(program) {
+            if bpf::clsact_program(if_index, direction, place) != Some(program) {
                 return;
             }
-            if let Err(error) = bpf::detach_clsact(if_index, direction) {
+            if let Err(error) = bpf::detach_clsact(if_index, direction, place) {
                 tracing::warn!(if_index, ?direction, %error, "cannot take the filter off");
             }
         }
@@ -156,6 +167,7 @@ fn attach_one(
     interface: &Interface,
     direction: Direction,
     mode: AttachMode,
+    handle: u32,
 ) -> Result<Attachment, Error> {
     let failed = |error: io::Error| match error.raw_os_error() {
         Some(libc::ENODEV) => Error::NoInterface {
@@ -180,7 +192,21 @@ fn attach_one(
             Err(error) => return Err(failed(error)),
         }
     }
-    bpf::attach_clsact(program, interface.index, direction).map_err(failed)?;
+    let place = bpf::attach_clsact(program, interface.index, direction, handle).map_err(failed)?;
     let program = bpf::program_id(program).map_err(failed)?;
-    Ok(Attachment::Clsact { program })
+    Ok(Attachment::Clsact { program, place })
+}
+
+/// A handle for an instance: FNV-1a over its name, never 0 (which asks the kernel to choose).
+fn handle(instance: &Path) -> u32 {
+    const OFFSET_BASIS: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+    let hash = instance
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .fold(OFFSET_BASIS, |hash, octet| {
+            (hash ^ u32::from(*octet)).wrapping_mul(PRIME)
+        });
+    hash.max(1)
 }

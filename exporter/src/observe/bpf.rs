@@ -27,10 +27,19 @@ pub enum Direction {
     Egress,
 }
 
-/// The place of our filter among others on a clsact hook: first, under a handle that is ours.
-pub const TC_PRIORITY: u32 = 1;
-/// "eb" "fx".
-pub const TC_HANDLE: u32 = 0x6562_6678;
+/// The place of a filter on a clsact hook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcPlace {
+    /// Order among the filters; the lowest comes first.
+    pub priority: u32,
+    /// Tells apart the filters of one priority: an instance of ebpfix has its own.
+    pub handle: u32,
+}
+
+/// Priorities that are tried, the first before others.
+const TC_PRIORITIES: std::ops::RangeInclusive<u32> = 1..=64;
+/// How the names of our programs begin (the kernel keeps 15 characters).
+const OUR_PROGRAMS: [&str; 2] = ["ingress_flow_pa", "egress_flow_par"];
 
 /// Opens a pinned object.
 pub fn open_pinned(path: &Path) -> Result<OwnedFd, Error> {
@@ -141,53 +150,90 @@ pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches a program as our filter on the device's clsact qdisc, creating the qdisc where there
-/// is none, replacing the filter where there is one of ours. Returns whether the qdisc is new.
-pub fn attach_clsact(program: &OwnedFd, if_index: u32, direction: Direction) -> io::Result<bool> {
+/// Attaches a program as a filter on the device's clsact qdisc, creating the qdisc where there is
+/// none, replacing the filter where this instance (that is, this `handle`) left one. Returns the
+/// place that it has.
+///
+/// Filters of other kinds own their priority, so that the first is taken where ours can be.
+pub fn attach_clsact(
+    program: &OwnedFd,
+    if_index: u32,
+    direction: Direction,
+    handle: u32,
+) -> io::Result<TcPlace> {
     let mut hook = hook(if_index, direction)?;
-    // SAFETY: a valid hook and options, both on the stack, that outlive the calls.
-    unsafe {
-        let created = bpf_sys::bpf_tc_hook_create(&raw mut hook);
-        if created < 0 && created != -libc::EEXIST {
-            return Err(io::Error::from_raw_os_error(-created));
+    // SAFETY: a valid hook that outlives the call.
+    let created = unsafe { bpf_sys::bpf_tc_hook_create(&raw mut hook) };
+    if created < 0 && created != -libc::EEXIST {
+        return Err(io::Error::from_raw_os_error(-created));
+    }
+    let mut last = io::Error::from_raw_os_error(libc::EEXIST);
+    for priority in TC_PRIORITIES {
+        let place = TcPlace { priority, handle };
+        let resident = clsact_program(if_index, direction, place);
+        if resident.is_some_and(|id| !is_ours(id)) {
+            continue;
         }
-        let mut options = options();
+        let mut options = options(place);
         options.prog_fd = program.as_raw_fd();
         options.flags = bpf_sys::bpf_tc_flags_BPF_TC_F_REPLACE;
-        let attached = bpf_sys::bpf_tc_attach(&raw const hook, &raw mut options);
-        if attached < 0 {
-            return Err(io::Error::from_raw_os_error(-attached));
+        // SAFETY: a valid hook and options that outlive the call.
+        let attached = unsafe { bpf_sys::bpf_tc_attach(&raw const hook, &raw mut options) };
+        if attached == 0 {
+            return Ok(place);
         }
-        Ok(created == 0)
+        last = io::Error::from_raw_os_error(-attached);
+        // What the kernel says of a priority that another kind of filter has.
+        if !matches!(-attached, libc::EINVAL | libc::EEXIST) {
+            break;
+        }
     }
+    Err(last)
 }
 
-/// Identifier of the program in our place on the device's clsact qdisc, if there is one.
-pub fn clsact_program(if_index: u32, direction: Direction) -> Option<u32> {
+/// Identifier of the program in a place on the device's clsact qdisc, if there is one.
+pub fn clsact_program(if_index: u32, direction: Direction, place: TcPlace) -> Option<u32> {
     let hook = hook(if_index, direction).ok()?;
-    // SAFETY: as above.
-    unsafe {
-        let mut options = options();
-        (bpf_sys::bpf_tc_query(&raw const hook, &raw mut options) == 0).then_some(options.prog_id)
-    }
+    let mut options = options(place);
+    // SAFETY: a valid hook and options that outlive the call.
+    let failed = unsafe { bpf_sys::bpf_tc_query(&raw const hook, &raw mut options) };
+    (failed == 0).then_some(options.prog_id)
 }
 
-/// Takes our filter off the device's clsact qdisc; the qdisc stays, others may use it.
-pub fn detach_clsact(if_index: u32, direction: Direction) -> io::Result<()> {
+/// Takes the filter in a place off the device's clsact qdisc; the qdisc stays, others may use it.
+pub fn detach_clsact(if_index: u32, direction: Direction, place: TcPlace) -> io::Result<()> {
     let hook = hook(if_index, direction)?;
+    let options = options(place);
     // SAFETY: as above.
-    let result = unsafe {
-        let options = options();
-        bpf_sys::bpf_tc_detach(&raw const hook, &raw const options)
-    };
+    let result = unsafe { bpf_sys::bpf_tc_detach(&raw const hook, &raw const options) };
     if result < 0 {
         return Err(io::Error::from_raw_os_error(-result));
     }
     Ok(())
 }
 
+/// Whether a loaded program is one of ebpfix's.
+fn is_ours(program_id: u32) -> bool {
+    // SAFETY: a plain number.
+    let fd = unsafe { bpf_sys::bpf_prog_get_fd_by_id(program_id) };
+    let Ok(program) = owned(fd, String::new) else {
+        return false;
+    };
+    program_info(&program).is_ok_and(|info| {
+        // SAFETY: the kernel ends the name with NUL.
+        let name = unsafe { CStr::from_ptr(info.name.as_ptr()) };
+        OUR_PROGRAMS
+            .iter()
+            .any(|ours| ours.as_bytes() == name.to_bytes())
+    })
+}
+
 /// Identifier of a loaded program.
 pub fn program_id(program: &OwnedFd) -> io::Result<u32> {
+    program_info(program).map(|info| info.id)
+}
+
+fn program_info(program: &OwnedFd) -> io::Result<bpf_sys::bpf_prog_info> {
     // SAFETY: all zero is a valid `bpf_prog_info`: no arrays are asked for.
     unsafe {
         let mut info: bpf_sys::bpf_prog_info = mem::zeroed();
@@ -200,7 +246,7 @@ pub fn program_id(program: &OwnedFd) -> io::Result<u32> {
         if failed != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(info.id)
+        Ok(info)
     }
 }
 
@@ -295,6 +341,18 @@ pub fn boot_clock_ns() -> u64 {
         .saturating_add(nanoseconds)
 }
 
+/// What `uname -r` says.
+pub fn kernel_release() -> String {
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: room for the answer, which ends with NUL; all zero is valid.
+    unsafe {
+        libc::uname(names.as_mut_ptr());
+        CStr::from_ptr(names.assume_init_ref().release.as_ptr())
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
 /// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.
 pub fn silence_libbpf() {
     // SAFETY: no function means no output.
@@ -316,12 +374,12 @@ fn hook(if_index: u32, direction: Direction) -> io::Result<bpf_sys::bpf_tc_hook>
     Ok(hook)
 }
 
-fn options() -> bpf_sys::bpf_tc_opts {
+fn options(place: TcPlace) -> bpf_sys::bpf_tc_opts {
     // SAFETY: all zero is a valid set of options.
     let mut options: bpf_sys::bpf_tc_opts = unsafe { mem::zeroed() };
     options.sz = mem::size_of::<bpf_sys::bpf_tc_opts>() as u64;
-    options.handle = TC_HANDLE;
-    options.priority = TC_PRIORITY;
+    options.handle = place.handle;
+    options.priority = place.priority;
     options
 }
 

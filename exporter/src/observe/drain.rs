@@ -42,7 +42,8 @@ pub struct Drain {
     scratch: Vec<Set>,
 }
 
-/// What is known of one CPU's counters, by parity of the generation, at the last turn.
+/// What is known of one CPU's counters, by parity of the generation, at the last turn. The last one
+/// is that of CPUs without a cache.
 #[derive(Clone, Copy, Default)]
 struct CpuAccount {
     settled: [Counters; GENERATIONS],
@@ -93,7 +94,7 @@ impl Tables {
         let elements = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         let tables = Self {
             control: Mapped::new(&maps.control, 1)?,
-            cpu_state: Mapped::new(&maps.cpu_state, elements(sizes.cpus))?,
+            cpu_state: Mapped::new(&maps.cpu_state, elements(sizes.cpus + 1))?,
             aggregated_flows: Mapped::new(
                 &maps.aggregated_flows,
                 elements(sizes.cpus * 2 * sizes.sets),
@@ -147,7 +148,7 @@ impl Tables {
 
     /// Records in all logs that wait to be read, and how many there is room for.
     pub fn log_fill(&self) -> (u64, u64) {
-        let waiting = (0..self.cpu_state.len())
+        let waiting = (0..self.cpus())
             .map(|cpu| {
                 load_acquire(self.produced(cpu)) - self.consumed(cpu).load(Ordering::Relaxed)
             })
@@ -156,6 +157,11 @@ impl Tables {
             waiting,
             u64::from(self.sizes.cpus) * u64::from(self.sizes.log_records),
         )
+    }
+
+    /// CPUs that have a cache and a log.
+    fn cpus(&self) -> usize {
+        self.cpu_state.len() - 1
     }
 
     fn produced(&self, cpu: usize) -> &AtomicU64 {
@@ -188,7 +194,7 @@ impl Turn {
             })
             .unwrap_or_else(|word| word);
         self.grace_period.wait()?;
-        let produced = (0..self.tables.cpu_state.len())
+        let produced = (0..self.tables.cpus())
             .map(|cpu| load_acquire(self.tables.produced(cpu)))
             .collect();
         Ok(Turned {
@@ -219,8 +225,8 @@ impl Drain {
     pub fn read_log(&mut self, most: usize, out: &mut Vec<HashedRecord>) -> usize {
         let before = out.len();
         // Every CPU gets its share of a batch, lest one that floods starves the others.
-        let share = (most / self.cpus.len()).max(LOG_BATCH);
-        for cpu in 0..self.cpus.len() {
+        let share = (most / self.tables.cpus()).max(LOG_BATCH);
+        for cpu in 0..self.tables.cpus() {
             let end = load_acquire(self.tables.produced(cpu));
             self.read_log_of(cpu, end, share, out);
         }
@@ -252,7 +258,9 @@ impl Drain {
                     difference(counters.dropped[reason], before.dropped[reason]),
                 );
             }
-            self.read_cache_of(cpu, parity, out);
+            if cpu < self.tables.cpus() {
+                self.read_cache_of(cpu, parity, out);
+            }
         }
         let merged = std::mem::take(&mut self.merged[parity]);
         self.generation = turned.quiet.wrapping_add(1);

@@ -63,7 +63,7 @@ impl Default for FetcherOptions {
 /// # async fn example() -> Result<(), ebpfix::observe::Error> {
 /// use ebpfix::observe::{FetcherOptions, FlowFetcher, Interface};
 ///
-/// let mut fetcher = FlowFetcher::new(FetcherOptions::default())?;
+/// let mut fetcher = FlowFetcher::new(&FetcherOptions::default())?;
 /// fetcher.register(&Interface::find("eth0").await?)?;
 /// for (flow, metrics) in fetcher.lookup_and_delete_map()? {
 ///     println!("{} -> {}: {} packets", flow.src_ip, flow.dst_ip, metrics.packets);
@@ -105,11 +105,12 @@ pub struct Probes {
 
 impl FlowFetcher {
     /// Loads the programs and creates the tables; nothing is attached yet.
-    pub fn new(options: FetcherOptions) -> Result<Self, Error> {
+    pub fn new(options: &FetcherOptions) -> Result<Self, Error> {
         bpf::silence_libbpf();
+        check_kernel(&bpf::kernel_release())?;
         let sizes = Sizes {
             cpus: present_cpus()?,
-            sets: cache_slots(&options) / u32::try_from(ebpfix_probes::abi::WAYS).unwrap_or(2),
+            sets: cache_slots(options) / u32::try_from(ebpfix_probes::abi::WAYS).unwrap_or(2),
             log_records: options.log_records.next_power_of_two(),
         };
         let objects = load_net()?.load(sizes, &options.pin_dir)?;
@@ -139,7 +140,7 @@ impl FlowFetcher {
             turn: Turn::new(tables.clone())?,
             tables,
             objects,
-            attachments: Attachments::default(),
+            attachments: Attachments::new(&options.pin_dir),
             directions,
             attach: options.attach,
             settlement: Settlement::default(),
@@ -255,6 +256,22 @@ impl Probes {
     }
 }
 
+/// The floor: ring positions in mapped arrays, the boot clock, bounded loops.
+fn check_kernel(release: &str) -> Result<(), Error> {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        // One that does not say its version may well be new enough.
+        (Some(major), Some(minor)) if (major, minor) < (5, 10) => Err(Error::OldKernel {
+            release: release.to_owned(),
+            missing: "counting in BPF",
+            needed: "5.10",
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Slots of a cache: what is configured, else enough for the flows in question, within what fits
 /// a CPU's own cache.
 fn cache_slots(options: &FetcherOptions) -> u32 {
@@ -279,4 +296,41 @@ fn present_cpus() -> Result<u32, Error> {
             source: std::io::Error::from(std::io::ErrorKind::InvalidData),
         })?;
     Ok(highest + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_before_the_floor_are_refused_in_words() {
+        for release in [
+            "6.18.44-generic",
+            "5.10.0-21-amd64",
+            "6.1.0",
+            "12.0",
+            "custom",
+        ] {
+            check_kernel(release).unwrap();
+        }
+        for release in ["5.9.16", "4.19.0-25-amd64", "5.4"] {
+            let error = check_kernel(release).unwrap_err().to_string();
+            assert!(error.contains(release) && error.contains("5.10"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cache_is_no_larger_than_useful() {
+        let slots = |flows, slots| {
+            cache_slots(&FetcherOptions {
+                cache_max_size: flows,
+                cache_slots: slots,
+                ..FetcherOptions::default()
+            })
+        };
+        assert_eq!(slots(131_072, None), 4096);
+        assert_eq!(slots(1000, None), 1024);
+        assert_eq!(slots(1, None), 16);
+        assert_eq!(slots(131_072, Some(16_384)), 16_384);
+    }
 }

@@ -148,16 +148,14 @@ pub struct InterfaceNames {
 }
 
 impl InterfaceNames {
-    /// Notes a name; returns whether the index had another one.
-    pub fn set(&mut self, index: u32, name: &str) -> bool {
-        match self.names.get(&index) {
-            Some(known) if **known == *name => false,
-            known => {
-                let renamed = known.is_some();
-                self.names.insert(index, Arc::from(name));
-                renamed
-            }
-        }
+    /// Notes a name.
+    pub fn set(&mut self, index: u32, name: &str) {
+        self.names.insert(index, Arc::from(name));
+    }
+
+    /// Whether the interface is known under another name.
+    pub fn differs(&self, index: u32, name: &str) -> bool {
+        self.names.get(&index).is_some_and(|known| **known != *name)
     }
 
     /// Forgets an interface.

@@ -41,7 +41,7 @@ unsafe impl Plain for ebpfix_probes::abi::HashedRecord {}
 impl<T: Plain> Mapped<T> {
     /// Maps `elements` elements of the array `map`.
     pub fn new(map: &OwnedFd, elements: usize) -> Result<Self, Error> {
-        const { assert!(size_of::<T>() % 8 == 0) };
+        const { assert!(size_of::<T>().is_multiple_of(8)) };
         let octets = elements * size_of::<T>();
         // SAFETY: a new shared mapping at a place of the kernel's choice.
         let address = unsafe {

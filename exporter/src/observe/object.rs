@@ -174,14 +174,20 @@ impl NetSpec {
         let logs = sizes.cpus * sizes.log_records;
         for (name, entries) in [
             (MAP_CONTROL, 1),
-            (MAP_CPU_STATE, sizes.cpus),
+            (MAP_CPU_STATE, sizes.cpus + 1),
             (MAP_AGGREGATED_FLOWS, caches),
             (MAP_DIRECT_FLOWS, logs),
         ] {
             self.set_definition(name, MAP_DEF_MAX_ENTRIES, entries)?;
             self.set_definition(name, MAP_DEF_FLAGS, BPF_F_MMAPABLE)?;
         }
-        let mut maps = create_maps(&self.image, pin_dir)?;
+        let made = !pin_dir.exists();
+        let maps = create_maps(&self.image, pin_dir);
+        if made {
+            // Nothing stays pinned. What is in use by now by somebody else is not empty.
+            let _ = fs::remove_dir(pin_dir);
+        }
+        let mut maps = maps?;
         let programs = self.load_programs(&maps)?;
         let mut take = |name: &str| {
             maps.remove(name)
@@ -266,7 +272,8 @@ impl Sizes {
     pub fn octets(&self) -> u64 {
         let cache = u64::from(self.sets) * size_of::<Set>() as u64 * abi::GENERATIONS as u64;
         let log = u64::from(self.log_records) * size_of::<HashedRecord>() as u64;
-        u64::from(self.cpus) * (cache + log + size_of::<CpuState>() as u64)
+        u64::from(self.cpus) * (cache + log)
+            + u64::from(self.cpus + 1) * size_of::<CpuState>() as u64
             + size_of::<Control>() as u64
     }
 }

@@ -1,0 +1,46 @@
+# Thin: what is done is said in packaging/setup/ and by cargo.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+ifneq ($(SUDO),)
+AS_ROOT := $(SUDO) --preserve-env=HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,EBPFIX_SHARED,EBPFIX_BIN env "PATH=$$PATH"
+endif
+
+.PHONY: help run build test lint unit e2e setup setup-run setup-build
+
+help:
+	@echo "make run    install what is missing, build, show this machine's flows"
+	@echo "make test   install what is missing, run every check and test (as root)"
+	@echo "make build  install what is missing, build target/release/ebpfix"
+	@echo "also: setup lint unit e2e"
+
+run: setup-run
+	cargo build --release -p ebpfix
+	$(SUDO) $(TARGET)/release/ebpfix run
+
+build: setup-build
+	cargo build --release -p ebpfix
+
+test: setup lint unit e2e
+
+setup:
+	packaging/setup/install.sh test
+
+setup-run:
+	packaging/setup/install.sh run
+
+setup-build:
+	packaging/setup/install.sh build
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+unit: setup
+	cargo test --workspace --exclude ebpfix-tests
+
+e2e: setup
+	cargo build --release -p ebpfix
+	cargo test -p ebpfix-tests --no-run
+	# Root: they build network namespaces and load programs into the kernel.
+	$(AS_ROOT) cargo test -p ebpfix-tests --no-fail-fast -- --test-threads=2

@@ -1,0 +1,98 @@
+#!/bin/sh
+# Installs what is missing on a Debian 12 machine to build ebpfix, to run it and to test it.
+#
+#   install.sh build   what `cargo build` needs (and writes .cargo/local.toml)
+#   install.sh run     the same, and the BPF file system
+#   install.sh test    the same, and the collectors and tools of the end-to-end tests
+#
+# Needs root, or sudo, only when something is missing. Safe to run again: it then does nothing.
+set -eu
+
+build_packages() {
+    echo gcc libc6-dev make pkg-config libelf-dev zlib1g-dev
+    # Not a newer one: see .cargo/config.toml.
+    echo libclang1-14 libclang-common-14-dev
+    echo "linux-headers-$(dpkg --print-architecture)"
+}
+
+test_packages() {
+    echo nfdump pmacct softflowd tshark tcpdump
+    echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
+    echo python3 python3-dpkt
+}
+
+main() {
+    purpose=${1:-build}
+    root=$(cd "$(dirname "$0")/../.." && pwd)
+    case $purpose in
+    build) packages=$(build_packages) ;;
+    run) packages="$(build_packages) iproute2" ;;
+    test) packages="$(build_packages) $(test_packages)" ;;
+    *) fail "'$purpose' is not one of build, run, test" ;;
+    esac
+    # shellcheck disable=SC2086 # one word for each package
+    install_missing $packages
+    name_kernel_headers "$root/.cargo/local.toml"
+    command -v cargo >/dev/null || fail "there is no cargo: install Rust by https://rustup.rs and open a new shell"
+    case $purpose in
+    run | test) mount_bpffs ;;
+    esac
+}
+
+install_missing() {
+    command -v apt-get >/dev/null || fail "there is no apt-get: this script knows Debian 12; install by hand: $*"
+    missing=
+    for package; do
+        status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+        [ "$status" = installed ] || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    echo "setup: installing$missing"
+    as_root apt-get update -q
+    # shellcheck disable=SC2086 # one word for each package
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+}
+
+# The build of redbpf-probes reads the headers of the kernel that runs, unless told of others; those
+# of Debian's kernel do on any kernel, since the probe only takes the BPF interface from them.
+name_kernel_headers() {
+    version=
+    for modules in $(printf '%s\n' /lib/modules/* | sort -V); do
+        if [ -f "$modules/build/include/generated/uapi/linux/version.h" ] &&
+            { [ -f "$modules/source/include/linux/kconfig.h" ] || [ -f "$modules/build/include/linux/kconfig.h" ]; }; then
+            version=${modules##*/}
+        fi
+    done
+    [ -n "$version" ] || fail "no kernel headers under /lib/modules, although linux-headers is installed"
+    text="# Written by packaging/setup/install.sh.
+[env]
+KERNEL_VERSION = \"$version\""
+    # An unchanged file keeps its time stamp.
+    if [ "$(cat "$1" 2>/dev/null)" != "$text" ]; then
+        printf '%s\n' "$text" >"$1"
+    fi
+}
+
+mount_bpffs() {
+    if ! grep -qs ' /sys/fs/bpf bpf ' /proc/mounts; then
+        echo "setup: mounting the BPF file system on /sys/fs/bpf"
+        as_root mount -t bpf -o mode=0700 bpf /sys/fs/bpf || fail "no BPF file system could be mounted on /sys/fs/bpf"
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "'$*' needs root, and there is no sudo"
+    fi
+}
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+main "$@"

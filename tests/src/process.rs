@@ -1,0 +1,246 @@
+//! Programs of others (and ours), run in a namespace with their output kept and an end in sight.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::lab::Namespace;
+
+/// A running program. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The program's name, for messages.
+    pub name: String,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All it wrote to its standard output; what is not UTF-8 is replaced.
+    pub stdout: String,
+    /// All it wrote to its standard error.
+    pub stderr: String,
+}
+
+/// What to run: a program, its arguments, and as whom.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    user: Option<u32>,
+    folder: Option<PathBuf>,
+}
+
+impl Program {
+    /// The program at this path, or of this name in `PATH`.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            arguments: Vec::new(),
+            user: None,
+            folder: None,
+        }
+    }
+
+    /// With one more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// With more arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// As the user (and the group) of this number.
+    #[must_use]
+    pub fn user(mut self, id: u32) -> Self {
+        self.user = Some(id);
+        self
+    }
+
+    /// With this as its working directory.
+    #[must_use]
+    pub fn folder(mut self, folder: impl AsRef<Path>) -> Self {
+        self.folder = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    fn name(&self) -> String {
+        self.path
+            .file_name()
+            .unwrap_or(self.path.as_os_str())
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+impl Process {
+    /// Starts the program in the namespace. Its output goes to files in `folder`.
+    pub fn start(program: &Program, namespace: &Namespace, folder: &Path) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = program.name();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let stdout = folder.join(format!("{name}.{number}.out"));
+        let stderr = folder.join(format!("{name}.{number}.err"));
+        let output = |path: &Path| File::create(path).expect("a file for a program's output");
+        let mut command = Command::new(&program.path);
+        command
+            .args(&program.arguments)
+            .stdin(Stdio::null())
+            // Its children end with it.
+            .process_group(0)
+            .stdout(output(&stdout))
+            .stderr(output(&stderr));
+        if let Some(id) = program.user {
+            command.uid(id).gid(id);
+        }
+        if let Some(folder) = &program.folder {
+            command.current_dir(folder);
+        }
+        // A new process is in the namespace of the thread that starts it, and nothing else of its
+        // surroundings changes (`ip netns exec` would hide /sys/fs/bpf).
+        let child = namespace.enter(move || command.spawn());
+        let child = child.unwrap_or_else(|error| match error.kind() {
+            ErrorKind::NotFound => panic!("{name} is not installed: run `make setup`"),
+            _ => panic!("{name} does not start: {error}"),
+        });
+        Self {
+            name,
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to its standard output so far.
+    pub fn stdout(&self) -> String {
+        read(&self.stdout)
+    }
+
+    /// What it has written to its standard error so far.
+    pub fn stderr(&self) -> String {
+        read(&self.stderr)
+    }
+
+    /// Sends the signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process number");
+        // It may have ended by itself; whoever waits for it finds out.
+        let _ = kill(Pid::from_raw(id), signal);
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self, timeout: Duration) -> Finished {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child to wait for") {
+                return Finished {
+                    name: self.name.clone(),
+                    status,
+                    stdout: self.stdout(),
+                    stderr: self.stderr(),
+                };
+            }
+            assert!(
+                start.elapsed() < timeout,
+                "{} does not end within {timeout:?}\n{}\n{}",
+                self.name,
+                self.stdout(),
+                self.stderr()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends the signal and waits for the end.
+    pub fn stop(self, signal: Signal, timeout: Duration) -> Finished {
+        self.signal(signal);
+        self.wait(timeout)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let id = i32::try_from(self.child.id()).expect("a process number");
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+        if thread::panicking() {
+            eprintln!(
+                "--- {}, standard output:\n{}\n--- {}, standard error:\n{}",
+                self.name,
+                tail(&self.stdout()),
+                self.name,
+                tail(&self.stderr())
+            );
+        }
+    }
+}
+
+impl Finished {
+    /// This, if it ended with status 0.
+    #[must_use]
+    #[track_caller]
+    pub fn success(self) -> Self {
+        assert!(
+            self.status.success(),
+            "{} failed ({}):\n{}\n{}",
+            self.name,
+            self.status,
+            tail(&self.stdout),
+            tail(&self.stderr)
+        );
+        self
+    }
+
+    /// The exit status; `None` if a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that ended it, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// The last 15 lines.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}

@@ -1,0 +1,221 @@
+//! Programs of others stay as they are, ours come and go without a trace.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
+use ebpfix_tests::{
+    Ebpfix, Injector, Lab, Namespace, Process, Settings, VethOptions, alone, wait_for,
+};
+
+fn link(name: &str) -> (Lab, Namespace, Namespace) {
+    let mut lab = Lab::new(name);
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    (lab, a, b)
+}
+
+fn settings(attach: &str) -> Settings {
+    Settings::new("b0", &["ingress", "egress"])
+        .observation("attach", &format!("\"{attach}\""))
+        .collector(9001, "ipfix")
+}
+
+fn send(namespace: &Namespace, interface: &str, packets: u16) {
+    let injector = Injector::new(namespace, interface);
+    for port in 0..packets {
+        let datagram =
+            Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], protocol::UDP).packet(&udp(port, 9, b"data"));
+        injector.send(&ethernet(IPV4, &datagram));
+    }
+}
+
+/// What a process holds of BPF: `prog`, `map` or `link`, and its number in the kernel.
+fn held_by(process: &Process) -> Vec<(&'static str, String)> {
+    let folder = format!("/proc/{}/fdinfo", process.id());
+    let files = fs::read_dir(folder).expect("the descriptors of ebpfix");
+    let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+    let mut held = Vec::new();
+    for text in texts {
+        for line in text.lines() {
+            for (label, kind) in [
+                ("prog_id:", "prog"),
+                ("map_id:", "map"),
+                ("link_id:", "link"),
+            ] {
+                if let Some(number) = line.strip_prefix(label) {
+                    held.push((kind, number.trim().to_owned()));
+                }
+            }
+        }
+    }
+    held
+}
+
+/// Waits until the kernel has freed all of them, which it does a moment after the last use.
+fn assert_freed(held: &[(&'static str, String)], attach: &str) {
+    let exists = |(kind, number): &(&'static str, String)| {
+        let arguments = [kind, "show", "id", number];
+        let output = Command::new("bpftool").args(arguments).output();
+        let output = output
+            .unwrap_or_else(|error| panic!("bpftool does not run ({error}): run `make setup`"));
+        output.status.success()
+    };
+    assert!(!held.is_empty());
+    wait_for(
+        &format!("{attach}: {held:?} are gone"),
+        Duration::from_secs(10),
+        || (!held.iter().any(exists)).then_some(()),
+    );
+}
+
+/// Filters of a direction, by their text.
+fn filters(namespace: &Namespace, direction: &str) -> String {
+    namespace.tc(&["filter", "show", "dev", "b0", direction])
+}
+
+#[test]
+fn nothing_is_left_in_the_kernel_after_the_end() {
+    let _alone = alone();
+    for attach in ["tcx", "clsact"] {
+        let (lab, a, b) = link(attach);
+        let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
+        let held = held_by(ebpfix.process());
+        assert!(held.iter().any(|(kind, _)| *kind == "prog"), "{held:?}");
+        send(&a, "a0", 3);
+        let _ = ebpfix.wait_observed(3);
+        let _ = ebpfix.stop();
+        assert_freed(&held, attach);
+        for direction in ["ingress", "egress"] {
+            assert_eq!(filters(&b, direction).trim(), "", "{attach}, {direction}");
+        }
+    }
+}
+
+/// A killed exporter takes its TCX programs with it; the next start finds a clean interface.
+#[test]
+fn a_killed_exporter_can_be_started_again() {
+    let _alone = alone();
+    for attach in ["tcx", "clsact"] {
+        let (lab, a, b) = link(attach);
+        let first = Ebpfix::start(&lab, &b, &settings(attach));
+        let killed = held_by(first.process());
+        let second = first.kill_and_start_again(&lab);
+        let held = held_by(second.process());
+        send(&a, "a0", 5);
+        let ledger = second.wait_observed(5);
+        assert_eq!(ledger.observed.packets, 5, "{attach}: {ledger:?}");
+        let _ = second.stop();
+        for direction in ["ingress", "egress"] {
+            let left = filters(&b, direction);
+            assert!(
+                !left.contains("flow_parse"),
+                "{attach}, {direction}: {left}"
+            );
+        }
+        assert_freed(&held, attach);
+        assert_freed(&killed, attach);
+    }
+}
+
+/// Filters on a clsact qdisc: another's before ours, another's after; all see every packet.
+#[test]
+fn filters_of_others_on_clsact_stay_and_run() {
+    let _alone = alone();
+    for attach in ["clsact", "tcx"] {
+        let (lab, a, b) = link("others");
+        b.tc(&["qdisc", "add", "dev", "b0", "clsact"]);
+        b.ip(&["link", "add", "ifb0", "type", "ifb"]);
+        b.ip(&["link", "set", "ifb0", "up"]);
+        // They take every packet, count it, and let the chain go on.
+        for preference in ["1", "50000"] {
+            b.tc(&[
+                "filter", "add", "dev", "b0", "ingress", "pref", preference, "protocol", "all",
+                "u32", "match", "u32", "0", "0", "action", "mirred", "egress", "mirror", "dev",
+                "ifb0", "continue",
+            ]);
+        }
+        let before = filters(&b, "ingress");
+        let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
+        send(&a, "a0", 7);
+        let ledger = ebpfix.wait_observed(7);
+        assert_eq!(ledger.observed.packets, 7, "{attach}: {ledger:?}");
+        for preference in ["pref 1 ", "pref 50000 "] {
+            let seen = b.tc(&["-s", "filter", "show", "dev", "b0", "ingress"]);
+            let ours = seen
+                .split("filter ")
+                .filter(|filter| filter.contains(preference));
+            let counted = ours.collect::<Vec<_>>().join("");
+            assert!(counted.contains("7 pkt"), "{attach}, {preference}: {seen}");
+        }
+        let _ = ebpfix.stop();
+        assert_eq!(filters(&b, "ingress"), before, "{attach}");
+        assert!(
+            b.tc(&["qdisc", "show", "dev", "b0"]).contains("clsact"),
+            "{attach}"
+        );
+    }
+}
+
+/// Two exporters on one interface: each counts all, and one's end is not noticed by the other.
+#[test]
+fn two_exporters_on_one_interface() {
+    let _alone = alone();
+    for [one, other] in [["tcx", "tcx"], ["tcx", "clsact"], ["clsact", "clsact"]] {
+        let (lab, a, b) = link("two");
+        eprintln!("{one} and {other}");
+        let first = Ebpfix::start(&lab, &b, &settings(one));
+        let second = Ebpfix::start(&lab, &b, &settings(other));
+        send(&a, "a0", 4);
+        for ebpfix in [&first, &second] {
+            let ledger = ebpfix.wait_observed(4);
+            assert_eq!(ledger.observed.packets, 4, "{one}, {other}: {ledger:?}");
+        }
+        let _ = first.stop();
+        send(&a, "a0", 4);
+        let ledger = second.wait_observed(8);
+        assert_eq!(ledger.observed.packets, 8, "{one}, {other}: {ledger:?}");
+        let _ = second.stop();
+    }
+}
+
+/// Interfaces that come, go and come again while the exporter runs.
+#[test]
+fn interfaces_come_and_go() {
+    let mut lab = Lab::new("come and go");
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let settings = Settings::new("b*", &["ingress"]).collector(9001, "ipfix");
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    send(&a, "a0", 2);
+    let mut expected = 2;
+    let _ = ebpfix.wait_observed(expected);
+    for _ in 0..2 {
+        lab.veth((&a, "a1"), (&b, "b1"), VethOptions::default());
+        let index = b.if_index("b1");
+        wait_for(
+            "the new interface is observed",
+            Duration::from_secs(10),
+            || {
+                let status = ebpfix.status();
+                status["interfaces"]
+                    .to_string()
+                    .contains("\"b1\"")
+                    .then_some(())
+            },
+        );
+        send(&a, "a1", 3);
+        expected += 3;
+        let ledger = ebpfix.wait_observed(expected);
+        assert_eq!(
+            ledger.observed.packets, expected,
+            "{ledger:?}, index {index}"
+        );
+        b.ip(&["link", "del", "b1"]);
+    }
+    send(&a, "a0", 2);
+    let ledger = ebpfix.wait_observed(expected + 2);
+    assert_eq!(ledger.observed.packets, expected + 2, "{ledger:?}");
+    let _ = ebpfix.stop();
+}
