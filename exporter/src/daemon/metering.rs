@@ -105,6 +105,7 @@ impl Metering {
             gauges,
             names,
             commands,
+            gone: Vec::new(),
             records: Vec::with_capacity(READ_AT_ONCE),
             ended: Vec::new(),
         };
@@ -125,6 +126,8 @@ struct Thread {
     gauges: Arc<Gauges>,
     names: InterfaceNames,
     commands: Receiver<Command>,
+    /// Interfaces that are gone, and the turn after which nothing more can come of each.
+    gone: Vec<(u32, u64)>,
     /// Reused from one look to the next.
     records: Vec<HashedRecord>,
     /// Flows that ended and are not on their way yet.
@@ -138,7 +141,8 @@ impl Thread {
         loop {
             let read = self.read();
             let now = Instant::now();
-            if now >= next_turn && self.turns.request() {
+            // An interface that is gone waits for its last packets: no need to let it wait long.
+            if (now >= next_turn || !self.gone.is_empty()) && self.turns.request() {
                 next_turn = now + self.drain_interval;
             }
             if now >= next_expiry {
@@ -176,10 +180,14 @@ impl Thread {
     fn read(&mut self) -> usize {
         self.records.clear();
         self.drain.read_log(READ_AT_ONCE, &mut self.records);
-        if let Some(turned) = self.turns.done() {
-            self.settle(&turned);
+        let turned = self.turns.done();
+        if let Some(turned) = &turned {
+            self.settle(turned);
         }
         self.merge();
+        if turned.is_some() {
+            self.end_gone();
+        }
         self.records.len()
     }
 
@@ -255,15 +263,17 @@ impl Thread {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Interface { index, name } => {
-                if self.names.differs(index, &name) {
+                let reused = self.gone.iter().any(|&(gone, _)| gone == index);
+                if reused || self.names.differs(index, &name) {
+                    // What the kernel has of the old name must not come under the new one.
+                    self.gone.retain(|&(gone, _)| gone != index);
+                    self.turn_now();
+                    self.merge();
                     self.end_interface(index);
                 }
                 self.names.set(index, &name);
             }
-            Command::Gone { index } => {
-                self.end_interface(index);
-                self.names.remove(index);
-            }
+            Command::Gone { index } => self.gone.push((index, self.turns.requested + 1)),
             Command::Policy(policy) => {
                 let moved = self.cache.set_policy(policy, &mut self.ended);
                 self.note(moved);
@@ -274,11 +284,22 @@ impl Thread {
         }
     }
 
+    /// Ends the flows of interfaces that are gone, once all that was counted there has come.
+    fn end_gone(&mut self) {
+        let settled = self.turns.requested;
+        let gone: Vec<u32> = self
+            .gone
+            .extract_if(.., |&mut (_, turn)| turn <= settled)
+            .map(|(index, _)| index)
+            .collect();
+        for index in gone {
+            self.end_interface(index);
+            self.names.remove(index);
+        }
+    }
+
     /// Ends the flows of an interface while its name is still that under which they were seen.
     fn end_interface(&mut self, index: u32) {
-        // What the kernel still has of it would otherwise begin a flow anew.
-        self.turn_now();
-        self.merge();
         let moved = self.cache.end_interface(index, &mut self.ended);
         self.note(moved);
         self.send();
@@ -316,6 +337,8 @@ struct Turns {
     requests: Sender<()>,
     results: Receiver<io::Result<Turned>>,
     pending: bool,
+    /// Turns asked for so far; all but one that is pending are done.
+    requested: u64,
 }
 
 impl Turns {
@@ -335,6 +358,7 @@ impl Turns {
             requests,
             results,
             pending: false,
+            requested: 0,
         })
     }
 
@@ -344,6 +368,7 @@ impl Turns {
             return false;
         }
         self.pending = self.requests.send(()).is_ok();
+        self.requested += u64::from(self.pending);
         self.pending
     }
 
