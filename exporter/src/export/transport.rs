@@ -264,7 +264,12 @@ impl Transport {
         {
             let mut status = super::lock(&self.status);
             status.refused += 1;
-            status.last_error = Some(format!("nobody listens at {}: {error}", self.peer));
+            let text = format!("nobody listens at {}: {error}", self.peer);
+            // One line for an outage, not one for each answer.
+            if status.last_error.as_ref() != Some(&text) {
+                tracing::warn!(collector = status.name, "{text}");
+                status.last_error = Some(text);
+            }
         }
         // When the collector comes back it knows no templates.
         self.data.resend_templates();
