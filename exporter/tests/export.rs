@@ -395,13 +395,17 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
             exporting.number(e::EXPORTED_FLOW_RECORD_TOTAL_COUNT),
             Some(20)
         );
-        assert_eq!(exporting.number(e::NOT_SENT_FLOW_TOTAL_COUNT), Some(0));
         let messages = exporting.number(e::EXPORTED_MESSAGE_TOTAL_COUNT).unwrap();
         assert_eq!(
-            messages + 1,
+            messages + 2,
             status[0].messages,
-            "all but the one that says it"
+            "all but the one that says it and the one after"
         );
+        let not_sent = sink.option(e::NOT_SENT_FLOW_TOTAL_COUNT).unwrap();
+        let process = not_sent.number(e::EXPORTING_PROCESS_ID).unwrap();
+        assert_eq!(process, u64::from(std::process::id()));
+        assert_eq!(not_sent.number(e::NOT_SENT_FLOW_TOTAL_COUNT), Some(0));
+        assert_eq!(not_sent.number(e::OBSERVATION_TIME_MILLISECONDS), Some(0));
     }
 }
 

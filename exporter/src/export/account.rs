@@ -42,6 +42,10 @@ pub struct CollectorStatus {
     pub lost: Count,
     /// Records that were not sent.
     pub lost_records: u64,
+    /// When the first of these was given up, in milliseconds since 1970; 0: never.
+    pub first_lost_ms: u64,
+    /// When the last one was.
+    pub last_lost_ms: u64,
     /// Answers that nobody listens there (ICMP).
     pub refused: u64,
     /// Attempts to send that failed.
@@ -60,9 +64,9 @@ impl CollectorStatus {
     }
 
     /// Records were turned away at the queue.
-    pub(super) fn turn_away(&mut self, records: usize, count: Count) {
+    pub(super) fn turn_away(&mut self, records: usize, count: Count, now_ms: u64) {
         self.hold(records, count);
-        self.lose(records, count);
+        self.lose(records, count, now_ms);
     }
 
     /// Records that were held are sent.
@@ -73,7 +77,11 @@ impl CollectorStatus {
     }
 
     /// Records that were held will not be sent.
-    pub(super) fn lose(&mut self, records: usize, count: Count) {
+    pub(super) fn lose(&mut self, records: usize, count: Count, now_ms: u64) {
+        if self.lost_records == 0 {
+            self.first_lost_ms = now_ms;
+        }
+        self.last_lost_ms = now_ms;
         self.release(records, count);
         self.lost += count;
         self.lost_records += records as u64;

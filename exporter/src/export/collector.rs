@@ -6,7 +6,9 @@
 
 use super::account::CollectorStatus;
 use super::batch::Batch;
-use super::layouts::{ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability};
+use super::layouts::{
+    ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
+};
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
 use crate::ledger::Count;
@@ -91,13 +93,13 @@ impl CollectorHandle {
         let mut status = super::lock(&self.status);
         if !has_room(&status, records) {
             batch.queue_full();
-            status.turn_away(records, batch.total());
+            status.turn_away(records, batch.total(), super::now_ms());
             return;
         }
         // Under the lock, so that nobody reads of a batch that is held and is in no queue.
         match self.queue.send(batch.clone()) {
             Ok(()) => status.hold(records, batch.total()),
-            Err(_) => status.turn_away(records, batch.total()),
+            Err(_) => status.turn_away(records, batch.total(), super::now_ms()),
         }
     }
 
@@ -289,7 +291,7 @@ impl Collector {
         if let Some((records, error)) = impossible {
             tracing::error!(collector = self.config.name, %error, records, "cannot encode records");
             batch.cannot_encode();
-            status.lose(records, batch.count(next..next + records));
+            status.lose(records, batch.count(next..next + records), super::now_ms());
             next += records;
         }
         drop(status);
@@ -349,12 +351,23 @@ impl Collector {
                     messages: status.messages,
                     octets: status.octets,
                     flows: status.records,
-                    not_sent_flows: status.lost_records,
-                    not_sent_packets: status.lost.packets,
-                    not_sent_octets: status.lost.octets,
                 }
             };
             send_all(transport, Of::Process, layout, &[statistics]).await?;
+        }
+        if let Some(layout) = &layouts.not_sent {
+            let not_sent = {
+                let status = super::lock(&self.status);
+                ExportingReliability {
+                    process: std::process::id(),
+                    not_sent_flows: status.lost_records,
+                    not_sent_packets: status.lost.packets,
+                    not_sent_octets: status.lost.octets,
+                    first_ms: status.first_lost_ms,
+                    last_ms: status.last_lost_ms,
+                }
+            };
+            send_all(transport, Of::Process, layout, &[not_sent]).await?;
         }
         *told = Some(Told {
             at: Instant::now(),

@@ -19,6 +19,7 @@ const INTERFACE_TEMPLATE: u16 = 300;
 const SAMPLING_TEMPLATE: u16 = 301;
 const METERING_TEMPLATE: u16 = 302;
 const EXPORTING_TEMPLATE: u16 = 303;
+const NOT_SENT_TEMPLATE: u16 = 304;
 
 /// Elements that one kind of record has and another has not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,7 +88,7 @@ pub struct InterfaceRecord {
     pub description: String,
 }
 
-/// What the Metering Process lost (RFC 5101 section 4.1 and 4.2, now RFC 7011's).
+/// What the Metering Process lost (RFC 7011 section 4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MeteringReliability {
     /// `observationDomainId`.
@@ -102,7 +103,7 @@ pub struct MeteringReliability {
     pub last_ms: u64,
 }
 
-/// What the Exporting Process sent and did not send.
+/// What the Exporting Process sent (RFC 7011 section 4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExportingStatistics {
     /// `observationDomainId`.
@@ -113,12 +114,23 @@ pub struct ExportingStatistics {
     pub octets: u64,
     /// `exportedFlowRecordTotalCount`.
     pub flows: u64,
+}
+
+/// What the Exporting Process did not send (RFC 7011 section 4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExportingReliability {
+    /// `exportingProcessId`.
+    pub process: u32,
     /// `notSentFlowTotalCount`.
     pub not_sent_flows: u64,
     /// `notSentPacketTotalCount`.
     pub not_sent_packets: u64,
     /// `notSentOctetTotalCount`.
     pub not_sent_octets: u64,
+    /// Milliseconds since 1970 of the first and the last that were not sent; 0: never.
+    pub first_ms: u64,
+    /// See `first_ms`.
+    pub last_ms: u64,
 }
 
 /// Every layout of a Transport Session.
@@ -132,6 +144,8 @@ pub struct Layouts {
     pub metering: Option<Layout<MeteringReliability>>,
     /// Statistics of the Exporting Process; IPFIX only.
     pub exporting: Option<Layout<ExportingStatistics>>,
+    /// Reliability of the Exporting Process; IPFIX only.
+    pub not_sent: Option<Layout<ExportingReliability>>,
 }
 
 impl Layouts {
@@ -149,6 +163,7 @@ impl Layouts {
             sampling: sampling_layout(protocol)?,
             metering: ipfix.then(metering_layout).transpose()?,
             exporting: ipfix.then(exporting_layout).transpose()?,
+            not_sent: ipfix.then(not_sent_layout).transpose()?,
         })
     }
 
@@ -304,9 +319,20 @@ fn exporting_layout() -> Result<Layout<ExportingStatistics>, LayoutError> {
         .unsigned(e::EXPORTED_MESSAGE_TOTAL_COUNT, 8, |r, _| r.messages)
         .unsigned(e::EXPORTED_OCTET_TOTAL_COUNT, 8, |r, _| r.octets)
         .unsigned(e::EXPORTED_FLOW_RECORD_TOTAL_COUNT, 8, |r, _| r.flows)
+        .build()
+}
+
+fn not_sent_layout() -> Result<Layout<ExportingReliability>, LayoutError> {
+    Layout::options_builder(Protocol::Ipfix, NOT_SENT_TEMPLATE)
+        .unsigned(e::EXPORTING_PROCESS_ID, 4, |r: &ExportingReliability, _| {
+            r.process.into()
+        })
+        .end_of_scope()
         .unsigned(e::NOT_SENT_FLOW_TOTAL_COUNT, 8, |r, _| r.not_sent_flows)
         .unsigned(e::NOT_SENT_PACKET_TOTAL_COUNT, 8, |r, _| r.not_sent_packets)
         .unsigned(e::NOT_SENT_OCTET_TOTAL_COUNT, 8, |r, _| r.not_sent_octets)
+        .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.first_ms)
+        .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.last_ms)
         .build()
 }
 

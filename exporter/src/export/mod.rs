@@ -20,9 +20,9 @@ pub use layouts::{InterfaceRecord, Layouts};
 pub use transport::address_facing;
 
 use crate::ledger::{Ledger, LossReason};
-use crate::record::Record;
+use crate::record::{Record, UnixTime};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The collectors' queues, for the meter to fill.
 #[derive(Clone)]
@@ -72,6 +72,10 @@ impl Export {
     pub fn collectors(&self) -> &[CollectorHandle] {
         &self.collectors
     }
+}
+
+fn now_ms() -> u64 {
+    UnixTime::from(SystemTime::now()).millis()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,14 +4,13 @@ use super::account::CollectorStatus;
 use super::layouts::Layouts;
 use super::pacing::Bucket;
 use crate::config::{self, Host};
-use crate::record::UnixTime;
 use ipfix::{Layout, MessageWriter, Protocol, Session, SessionOptions, TemplateSchedule};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
 /// Datagrams a second: about half a million records.
@@ -125,6 +124,9 @@ impl Transport {
         if let Some(layout) = &layouts.exporting {
             register(session, layout);
         }
+        if let Some(layout) = &layouts.not_sent {
+            register(session, layout);
+        }
         let now = Instant::now();
         Ok(Self {
             socket,
@@ -182,7 +184,7 @@ impl Transport {
     /// Sends templates that are due.
     pub async fn send_templates(&mut self) -> io::Result<()> {
         for of in [Of::Data, Of::Process] {
-            if self.session(of).templates_due(now_ms()) {
+            if self.session(of).templates_due(super::now_ms()) {
                 self.send(of, |_| ()).await?;
             }
         }
@@ -207,7 +209,7 @@ impl Transport {
             }
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
-            let mut writer = self.session(of).begin(&mut buffer, now_ms());
+            let mut writer = self.session(of).begin(&mut buffer, super::now_ms());
             let filled = fill(&mut writer);
             let message = writer.finish();
             self.buffer = buffer;
@@ -262,7 +264,12 @@ impl Transport {
         {
             let mut status = super::lock(&self.status);
             status.refused += 1;
-            status.last_error = Some(format!("nobody listens at {}: {error}", self.peer));
+            let text = format!("nobody listens at {}: {error}", self.peer);
+            // One line for an outage, not one for each answer.
+            if status.last_error.as_ref() != Some(&text) {
+                tracing::warn!(collector = status.name, "{text}");
+                status.last_error = Some(text);
+            }
         }
         // When the collector comes back it knows no templates.
         self.data.resend_templates();
@@ -378,8 +385,4 @@ fn in_words(error: &io::Error, what: &str) -> io::Error {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn now_ms() -> u64 {
-    UnixTime::from(SystemTime::now()).millis()
 }
