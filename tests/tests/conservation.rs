@@ -192,3 +192,52 @@ impl Outcome {
         );
     }
 }
+
+/// One packet in ten is recorded, the others are counted as not sampled, and a collector that is told
+/// so makes ten of each.
+#[test]
+fn what_sampling_leaves_out_is_counted_and_announced() {
+    let _alone = alone();
+    let mut lab = Lab::new("sampling");
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let nfcapd = Nfcapd::start(&lab, &b, PORT);
+    let settings = quick(Settings::new("b0", &["ingress"]))
+        .observation("sampling", "10")
+        .collector(PORT, "ipfix");
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    let flood = Flood {
+        packets: 200_000,
+        flows: 100,
+        order: Order::Random(9),
+        threads: 1,
+    };
+    let sent = flood.send(&a, "a0");
+    let received = b.counters("b0").rx_packets;
+    let ledger = wait_for("nothing is held any more", Duration::from_secs(20), || {
+        let ledger = ebpfix.ledger();
+        let done = ledger.observed.packets >= received && ledger.held.packets == 0;
+        done.then_some(ledger)
+    });
+    assert_eq!(ledger.observed.packets, received, "{ledger:?}");
+    assert_eq!(ledger.observed.octets, sent.octets, "{ledger:?}");
+    assert_eq!(
+        ledger.lost_in_all(),
+        ledger.lost_by("not_sampled"),
+        "{ledger:?}"
+    );
+    // 20,000 with a standard deviation of 134.
+    assert!(
+        (19_000..21_000).contains(&ledger.exported.packets),
+        "{ledger:?}"
+    );
+    let _ = ebpfix.stop();
+    let nfcapd = nfcapd.stop();
+    assert_eq!(
+        nfcapd.packets,
+        10 * ledger.exported.packets,
+        "{}",
+        nfcapd.log
+    );
+    assert_eq!(nfcapd.octets, 10 * ledger.exported.octets, "{}", nfcapd.log);
+}

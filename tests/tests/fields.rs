@@ -575,11 +575,11 @@ fn a_tun_device_has_no_ethernet_header() {
         .collect();
     let file = |name: &str| lab.folder().join(name);
     fs::write(file("packets"), lines.join("\n")).unwrap();
-    let helper = Program::new("/usr/bin/python3")
-        .arg(project_root().join("tests/helpers/tun.py"))
+    let program = Program::new("/usr/bin/python3")
+        .arg(project_root().join("tests/scripts/tun.py"))
         .arg("tun0")
         .args(["packets", "ready", "go"].map(file));
-    let _helper = lab.start(&a, &helper);
+    let _running = lab.start(&a, &program);
     wait_for("the tun device is open", Duration::from_secs(10), || {
         file("ready").exists().then_some(())
     });
