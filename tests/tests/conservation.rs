@@ -50,6 +50,34 @@ fn two_million_packets_from_two_senders_with_room_for_sixteen_flows() {
     let _ = flooded("sixteen flows", flood, settings);
 }
 
+/// The kernel's cache and log as small as they can be: what they cannot hold is lost, and counted to the
+/// packet and the octet.
+#[test]
+fn a_log_that_is_too_small_loses_nothing_without_counting_it() {
+    let _alone = alone();
+    let flood = Flood {
+        packets: 1_000_000,
+        flows: 100_000,
+        order: Order::Random(10),
+        threads: 2,
+    };
+    let settings = quick(Settings::new("b0", &["ingress"]))
+        .observation("cache-slots", "16")
+        .observation("log-records", "1024");
+    let outcome = flooded("small log", flood, settings);
+    let ledger = &outcome.ledger;
+    assert!(
+        ledger.lost_by("log_full").packets > 0,
+        "nothing was lost, nothing tested: {ledger:?}"
+    );
+    assert_eq!(
+        ledger.lost_in_all(),
+        ledger.lost_by("log_full"),
+        "{ledger:?}"
+    );
+    assert_eq!(ledger.observed.packets, outcome.sent.packets, "{ledger:?}");
+}
+
 #[test]
 fn a_burst_of_200_000_flows_with_default_settings() {
     let _alone = alone();
