@@ -50,6 +50,24 @@ fn two_million_packets_from_two_senders_with_room_for_sixteen_flows() {
     let _ = flooded("sixteen flows", flood, settings);
 }
 
+/// The same as packets leave, by filters on a clsact qdisc.
+#[test]
+fn a_million_packets_leaving_by_clsact() {
+    let _alone = alone();
+    let flood = Flood {
+        packets: 1_000_000,
+        flows: 10_000,
+        order: Order::Random(11),
+        threads: 2,
+    };
+    let settings = quick(Settings::new("a0", &["egress"]))
+        .observation("attach", "\"clsact\"")
+        .observation("drain-interval", "\"10ms\"");
+    let outcome = flooded("leaving", flood, settings);
+    outcome.assert_nothing_lost();
+    outcome.assert_every_flow();
+}
+
 /// The kernel's cache and log as small as they can be: what they cannot hold is lost, and counted to the
 /// packet and the octet.
 #[test]
@@ -118,8 +136,10 @@ fn flooded(name: &str, flood: Flood, settings: Settings) -> Outcome {
     let mut lab = Lab::new(name);
     let (a, b) = (lab.namespace("a"), lab.namespace("b"));
     lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
-    let nfcapd = Nfcapd::start(&lab, &b, PORT);
-    let ebpfix = Ebpfix::start(&lab, &b, &settings.collector(PORT, "ipfix"));
+    // Where the settings say it is: a0 sends, b0 receives.
+    let observer = if settings.observes("a0") { &a } else { &b };
+    let nfcapd = Nfcapd::start(&lab, observer, PORT);
+    let ebpfix = Ebpfix::start(&lab, observer, &settings.collector(PORT, "ipfix"));
 
     let sent = thread::scope(|scope| {
         let sender = scope.spawn(|| flood.send(&a, "a0"));
