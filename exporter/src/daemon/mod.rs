@@ -33,6 +33,8 @@ use tokio::task::JoinSet;
 
 /// How long collectors get, at the end, for what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How long the start waits for the address that faces a collector given by name.
+const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 /// How often what collectors are told of losses is brought up to date.
 const SHARE_EVERY: Duration = Duration::from_secs(1);
 
@@ -387,7 +389,9 @@ async fn agent_address(config: &Config) -> IpAddr {
         return address;
     }
     for collector in &config.collectors {
-        if let Ok(address) = address_facing(collector).await {
+        // A resolver that hangs must not keep anybody waiting.
+        let found = tokio::time::timeout(RESOLVER_PATIENCE, address_facing(collector)).await;
+        if let Ok(Ok(address)) = found {
             return address;
         }
     }

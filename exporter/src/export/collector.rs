@@ -8,6 +8,7 @@ use super::account::CollectorStatus;
 use super::batch::Batch;
 use super::layouts::{
     ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
+    Sampling,
 };
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
@@ -323,8 +324,11 @@ impl Collector {
         let was_sampled = told.as_ref().is_some_and(|told| told.shared.sampling > 1);
         if shared.sampling > 1 || was_sampled {
             transport.register(Of::Data, &layouts.sampling);
-            let sampling = &[shared.sampling.max(1)];
-            send_all(transport, Of::Data, &layouts.sampling, sampling).await?;
+            let sampling = Sampling {
+                domain: self.domain,
+                interval: shared.sampling.max(1),
+            };
+            send_all(transport, Of::Data, &layouts.sampling, &[sampling]).await?;
         }
         send_all(
             transport,
@@ -333,7 +337,10 @@ impl Collector {
             &shared.interfaces,
         )
         .await?;
-        if let Some(layout) = &layouts.metering {
+        // Its times are those of packets that were ignored: without any there is nothing to say.
+        if let Some(layout) = &layouts.metering
+            && !shared.ignored.is_zero()
+        {
             let ignored = MeteringReliability {
                 domain: self.domain,
                 ignored_packets: shared.ignored.packets,

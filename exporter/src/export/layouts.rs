@@ -88,6 +88,15 @@ pub struct InterfaceRecord {
     pub description: String,
 }
 
+/// How packets were selected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sampling {
+    /// `observationDomainId`.
+    pub domain: u32,
+    /// `samplingInterval`: 1 in this many packets.
+    pub interval: u32,
+}
+
 /// What the Metering Process lost (RFC 7011 section 4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MeteringReliability {
@@ -139,7 +148,7 @@ pub struct Layouts {
     /// Names of interfaces.
     pub interfaces: Layout<InterfaceRecord>,
     /// The sampling interval.
-    pub sampling: Layout<u32>,
+    pub sampling: Layout<Sampling>,
     /// Reliability of the Metering Process; IPFIX only.
     pub metering: Option<Layout<MeteringReliability>>,
     /// Statistics of the Exporting Process; IPFIX only.
@@ -285,15 +294,15 @@ fn interface_layout(protocol: Protocol) -> Result<Layout<InterfaceRecord>, Layou
 }
 
 /// The sampling interval alone (34): of all ways to tell it the one that every collector takes.
-fn sampling_layout(protocol: Protocol) -> Result<Layout<u32>, LayoutError> {
+fn sampling_layout(protocol: Protocol) -> Result<Layout<Sampling>, LayoutError> {
     Layout::options_builder(protocol, SAMPLING_TEMPLATE)
         .unsigned(
             scope(protocol, e::OBSERVATION_DOMAIN_ID, ipfix::v9_scope::SYSTEM),
             4,
-            |_: &u32, _| 0,
+            |r: &Sampling, _| r.domain.into(),
         )
         .end_of_scope()
-        .unsigned(e::SAMPLING_INTERVAL, 4, |&interval, _| interval.into())
+        .unsigned(e::SAMPLING_INTERVAL, 4, |r, _| r.interval.into())
         .build()
 }
 
