@@ -50,10 +50,15 @@ pub struct NfcapdResult {
 impl Nfcapd {
     /// Starts it on 127.0.0.1 of the namespace.
     pub fn start(lab: &Lab, namespace: &Namespace, port: u16) -> Self {
+        Self::start_on(lab, namespace, "127.0.0.1", port)
+    }
+
+    /// Starts it on an address of the namespace.
+    pub fn start_on(lab: &Lab, namespace: &Namespace, address: &str, port: u16) -> Self {
         let folder = lab.folder().join(format!("nfcapd.{port}"));
         fs::create_dir_all(&folder).expect("a folder for nfcapd");
         let program = Program::new("nfcapd")
-            .args(["-b", "127.0.0.1", "-t", "86400", "-B", "4000000", "-p"])
+            .args(["-b", address, "-t", "86400", "-B", "4000000", "-p"])
             .arg(port.to_string())
             .arg("-w")
             .arg(&folder);

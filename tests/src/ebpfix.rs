@@ -56,6 +56,11 @@ impl Settings {
         settings
     }
 
+    /// Whether this interface is the one of [`Settings::new`].
+    pub fn observes(&self, interface: &str) -> bool {
+        self.observation.contains(&format!("[\"{interface}\"]"))
+    }
+
     /// A key of `[observation]` and its value in TOML.
     #[must_use]
     pub fn observation(mut self, key: &str, value: &str) -> Self {

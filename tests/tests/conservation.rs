@@ -50,6 +50,52 @@ fn two_million_packets_from_two_senders_with_room_for_sixteen_flows() {
     let _ = flooded("sixteen flows", flood, settings);
 }
 
+/// The same as packets leave, by filters on a clsact qdisc.
+#[test]
+fn a_million_packets_leaving_by_clsact() {
+    let _alone = alone();
+    let flood = Flood {
+        packets: 1_000_000,
+        flows: 10_000,
+        order: Order::Random(11),
+        threads: 2,
+    };
+    let settings = quick(Settings::new("a0", &["egress"]))
+        .observation("attach", "\"clsact\"")
+        .observation("drain-interval", "\"10ms\"");
+    let outcome = flooded("leaving", flood, settings);
+    outcome.assert_nothing_lost();
+    outcome.assert_every_flow();
+}
+
+/// The kernel's cache and log as small as they can be: what they cannot hold is lost, and counted to the
+/// packet and the octet.
+#[test]
+fn a_log_that_is_too_small_loses_nothing_without_counting_it() {
+    let _alone = alone();
+    let flood = Flood {
+        packets: 1_000_000,
+        flows: 100_000,
+        order: Order::Random(10),
+        threads: 2,
+    };
+    let settings = quick(Settings::new("b0", &["ingress"]))
+        .observation("cache-slots", "16")
+        .observation("log-records", "1024");
+    let outcome = flooded("small log", flood, settings);
+    let ledger = &outcome.ledger;
+    assert!(
+        ledger.lost_by("log_full").packets > 0,
+        "nothing was lost, nothing tested: {ledger:?}"
+    );
+    assert_eq!(
+        ledger.lost_in_all(),
+        ledger.lost_by("log_full"),
+        "{ledger:?}"
+    );
+    assert_eq!(ledger.observed.packets, outcome.sent.packets, "{ledger:?}");
+}
+
 #[test]
 fn a_burst_of_200_000_flows_with_default_settings() {
     let _alone = alone();
@@ -90,8 +136,10 @@ fn flooded(name: &str, flood: Flood, settings: Settings) -> Outcome {
     let mut lab = Lab::new(name);
     let (a, b) = (lab.namespace("a"), lab.namespace("b"));
     lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
-    let nfcapd = Nfcapd::start(&lab, &b, PORT);
-    let ebpfix = Ebpfix::start(&lab, &b, &settings.collector(PORT, "ipfix"));
+    // Where the settings say it is: a0 sends, b0 receives.
+    let observer = if settings.observes("a0") { &a } else { &b };
+    let nfcapd = Nfcapd::start(&lab, observer, PORT);
+    let ebpfix = Ebpfix::start(&lab, observer, &settings.collector(PORT, "ipfix"));
 
     let sent = thread::scope(|scope| {
         let sender = scope.spawn(|| flood.send(&a, "a0"));
@@ -191,4 +239,53 @@ impl Outcome {
             expected.iter().next()
         );
     }
+}
+
+/// One packet in ten is recorded, the others are counted as not sampled, and a collector that is told
+/// so makes ten of each.
+#[test]
+fn what_sampling_leaves_out_is_counted_and_announced() {
+    let _alone = alone();
+    let mut lab = Lab::new("sampling");
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let nfcapd = Nfcapd::start(&lab, &b, PORT);
+    let settings = quick(Settings::new("b0", &["ingress"]))
+        .observation("sampling", "10")
+        .collector(PORT, "ipfix");
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    let flood = Flood {
+        packets: 200_000,
+        flows: 100,
+        order: Order::Random(9),
+        threads: 1,
+    };
+    let sent = flood.send(&a, "a0");
+    let received = b.counters("b0").rx_packets;
+    let ledger = wait_for("nothing is held any more", Duration::from_secs(20), || {
+        let ledger = ebpfix.ledger();
+        let done = ledger.observed.packets >= received && ledger.held.packets == 0;
+        done.then_some(ledger)
+    });
+    assert_eq!(ledger.observed.packets, received, "{ledger:?}");
+    assert_eq!(ledger.observed.octets, sent.octets, "{ledger:?}");
+    assert_eq!(
+        ledger.lost_in_all(),
+        ledger.lost_by("not_sampled"),
+        "{ledger:?}"
+    );
+    // 20,000 with a standard deviation of 134.
+    assert!(
+        (19_000..21_000).contains(&ledger.exported.packets),
+        "{ledger:?}"
+    );
+    let _ = ebpfix.stop();
+    let nfcapd = nfcapd.stop();
+    assert_eq!(
+        nfcapd.packets,
+        10 * ledger.exported.packets,
+        "{}",
+        nfcapd.log
+    );
+    assert_eq!(nfcapd.octets, 10 * ledger.exported.octets, "{}", nfcapd.log);
 }

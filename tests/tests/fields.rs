@@ -566,11 +566,11 @@ fn a_tun_device_has_no_ethernet_header() {
     let lines: Vec<String> = entering.iter().map(|packet| in_hex(packet)).collect();
     let file = |name: &str| lab.folder().join(name);
     fs::write(file("packets"), lines.join("\n")).unwrap();
-    let helper = Program::new("/usr/bin/python3")
-        .arg(project_root().join("tests/helpers/tun.py"))
+    let program = Program::new("/usr/bin/python3")
+        .arg(project_root().join("tests/scripts/tun.py"))
         .arg("tun0")
         .args(["packets", "ready", "go"].map(file));
-    let _helper = lab.start(&a, &helper);
+    let _running = lab.start(&a, &program);
     wait_for("the tun device is open", Duration::from_secs(10), || {
         file("ready").exists().then_some(())
     });
@@ -637,7 +637,7 @@ fn headers_beyond_the_linear_part_are_read() {
     let lines: Vec<String> = frames.iter().map(|frame| in_hex(frame)).collect();
     fs::write(&file, lines.join("\n")).unwrap();
     let sender = Program::new("/usr/bin/python3")
-        .arg(project_root().join("tests/helpers/tx_ring.py"))
+        .arg(project_root().join("tests/scripts/tx_ring.py"))
         .arg("a0")
         .arg(&file);
     let sent = lab.run(&a, &sender, Duration::from_secs(10));

@@ -1,0 +1,145 @@
+//! What the daemon does beyond counting: where it sends, what it does with duplicates, reloading.
+
+use std::fs;
+use std::time::Duration;
+
+use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
+use ebpfix_tests::{
+    Count, Ebpfix, Injector, Lab, Namespace, Nfcapd, Settings, VethOptions, traffic, wait_for,
+};
+use nix::sys::signal::Signal;
+
+fn link(name: &str) -> (Lab, Namespace, Namespace) {
+    let mut lab = Lab::new(name);
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    (lab, a, b)
+}
+
+/// One datagram of 32 octets of IP.
+fn send(namespace: &Namespace, port: u16) {
+    let datagram =
+        Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], protocol::UDP).packet(&udp(port, 9, b"data"));
+    Injector::new(namespace, "a0").send(&ethernet(IPV4, &datagram));
+}
+
+#[test]
+fn collectors_by_ipv6_address_and_by_name() {
+    let (lab, a, b) = link("addresses");
+    let collectors = [
+        Nfcapd::start_on(&lab, &b, "::1", 9001),
+        Nfcapd::start_on(&lab, &b, "127.0.0.1", 9002),
+    ];
+    let settings = Settings::new("b0", &["ingress"])
+        .table("[[collector]]\naddress = \"[::1]:9001\"")
+        .table("[[collector]]\naddress = \"localhost:9002\"\nprotocol = \"netflow-v9\"");
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    send(&a, 1);
+    let _ = ebpfix.wait_observed(1);
+    let _ = ebpfix.stop();
+    for nfcapd in collectors {
+        let result = nfcapd.stop();
+        assert_eq!((result.packets, result.octets), (1, 32), "{}", result.log);
+    }
+}
+
+/// A router sees every packet twice: entering on one interface, leaving on the other.
+#[test]
+fn a_routed_flow_is_marked_dropped_or_kept() {
+    for (duplicates, exported, dropped) in [("mark", 40, 0), ("keep", 40, 0), ("drop", 20, 20)] {
+        let mut lab = Lab::new(duplicates);
+        let [a, r, c] = ["a", "r", "c"].map(|name| lab.namespace(name));
+        lab.veth((&a, "a0"), (&r, "r0"), VethOptions::default());
+        lab.veth((&r, "r1"), (&c, "c0"), VethOptions::default());
+        for (namespace, interface, address) in [
+            (&a, "a0", "10.0.1.1/24"),
+            (&r, "r0", "10.0.1.2/24"),
+            (&r, "r1", "10.0.2.2/24"),
+            (&c, "c0", "10.0.2.1/24"),
+        ] {
+            namespace.address(interface, address);
+        }
+        a.ip(&["route", "add", "default", "via", "10.0.1.2"]);
+        c.ip(&["route", "add", "default", "via", "10.0.2.2"]);
+        r.try_sysctl("net/ipv4/ip_forward", "1").unwrap();
+        let nfcapd = Nfcapd::start(&lab, &r, 9001);
+        let settings = Settings::new("r*", &["ingress", "egress"])
+            .metering("duplicates", &format!("\"{duplicates}\""))
+            .metering("idle-timeout", "\"500ms\"")
+            .collector(9001, "ipfix");
+        let ebpfix = Ebpfix::start(&lab, &r, &settings);
+        traffic::ping(&lab, &a, "10.0.2.1", 10);
+        // 10 requests and 10 answers, each at two interfaces, and ARP.
+        let ledger = wait_for(
+            "all is observed and has ended",
+            Duration::from_secs(10),
+            || {
+                let ledger = ebpfix.ledger();
+                let ip = ledger.observed.packets - ledger.lost_by("not_ip").packets;
+                (ip == 40 && ledger.held.packets == 0).then_some(ledger)
+            },
+        );
+        let expected = Count {
+            packets: dropped,
+            octets: dropped * 84,
+        };
+        assert_eq!(
+            ledger.lost_by("duplicate"),
+            expected,
+            "{duplicates}: {ledger:?}"
+        );
+        let _ = ebpfix.stop();
+        let result = nfcapd.stop();
+        assert_eq!(
+            (result.packets, result.octets),
+            (exported, exported * 84),
+            "{duplicates}: {}",
+            result.log
+        );
+    }
+}
+
+/// SIGHUP reads the configuration again: another collector, without losing what is held; a mistake in it
+/// changes nothing.
+#[test]
+fn a_reload_changes_the_collectors_and_loses_nothing() {
+    let (lab, a, b) = link("reload");
+    let collectors = [9001, 9002].map(|port| Nfcapd::start(&lab, &b, port));
+    let ebpfix = Ebpfix::start(
+        &lab,
+        &b,
+        &Settings::new("b0", &["ingress"]).collector(9001, "ipfix"),
+    );
+    send(&a, 1);
+    let _ = ebpfix.wait_observed(1);
+    let good = fs::read_to_string(ebpfix.config()).unwrap();
+
+    fs::write(ebpfix.config(), good.replace("[metering]", "[metring]")).unwrap();
+    ebpfix.process().signal(Signal::SIGHUP);
+    wait_for("the mistake is said", Duration::from_secs(10), || {
+        ebpfix.process().stderr().contains("metring").then_some(())
+    });
+    fs::write(ebpfix.config(), good.replace("9001", "9002")).unwrap();
+    let _ = ebpfix.ledger();
+    ebpfix.process().signal(Signal::SIGHUP);
+    wait_for(
+        "the other collector is there",
+        Duration::from_secs(10),
+        || {
+            let status = ebpfix.status();
+            status["collectors"]
+                .to_string()
+                .contains("9002")
+                .then_some(())
+        },
+    );
+    send(&a, 2);
+    let ledger = ebpfix.wait_observed(2);
+    assert_eq!(ledger.lost_in_all(), Count::default(), "{ledger:?}");
+    let _ = ebpfix.stop();
+    let packets: u64 = collectors
+        .into_iter()
+        .map(|nfcapd| nfcapd.stop().packets)
+        .sum();
+    assert_eq!(packets, 2, "each packet at one of the collectors");
+}
