@@ -71,6 +71,15 @@ pub fn dispatch(command: &Command) -> ExitCode {
     }
 }
 
+/// The runtime of the stages that wait for sockets.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))
+}
+
 /// Says in one line what became of every packet.
 fn log_ledger(ledger: &Snapshot) {
     let lost = ledger.lost.total();

@@ -16,20 +16,11 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = runtime()?;
+    let runtime = super::runtime()?;
     let outcome = runtime.block_on(daemon::run(loaded.config, Some(&path)));
     // A resolver that waits for an answer keeps nobody waiting.
     runtime.shutdown_background();
     let ledger = outcome.map_err(|error| Failure::Failed(error.to_string()))?;
     super::log_ledger(&ledger);
     Ok(())
-}
-
-/// The runtime of the stages that wait for sockets.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))
 }

@@ -23,7 +23,7 @@ pub fn run() -> Result<(), Failure> {
     config.metering.active_timeout = ACTIVE_TIMEOUT;
     config.metering.idle_timeout = IDLE_TIMEOUT;
     super::init_logging(config.log);
-    let (ledger, ending) = super::run::runtime()?.block_on(async {
+    let (ledger, ending) = super::runtime()?.block_on(async {
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let mut printing =
             tokio::spawn(collector.run(Output::stdout(OutputFormat::Table), async {

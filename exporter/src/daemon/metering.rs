@@ -3,7 +3,6 @@
 //! It never waits for anybody: the turn of a generation runs in a thread of its own, and the
 //! collectors' queues drop (and count) what they cannot take.
 
-use super::status::Gauges;
 use crate::export::Export;
 use crate::ledger::{Count, KernelReading, Ledger, LossReason, Losses};
 use crate::meter::{EndedFlow, FlowCache, Movement, Policy};
@@ -15,7 +14,7 @@ use ebpfix_probes::abi::{DropReason, HashedRecord, Tally};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -32,6 +31,21 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 const BATCH: usize = 1024;
 /// How long the end waits for collectors that take records slowly.
 const LAST_BATCHES: Duration = Duration::from_secs(10);
+
+/// Numbers that the meter's thread leaves for others to read.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Flows in the cache.
+    pub flows: AtomicU64,
+    /// Octets of the cache's memory.
+    pub cache_octets: AtomicU64,
+    /// Generations of the kernel's table that were read.
+    pub turns: AtomicU64,
+    /// Packets that the kernel observed and that never came.
+    pub unaccounted_packets: AtomicU64,
+    /// Octets of these.
+    pub unaccounted_octets: AtomicU64,
+}
 
 /// What the meter is told while it runs.
 pub enum Command {
@@ -61,9 +75,7 @@ pub enum Command {
 pub struct Metering {
     /// Reads the kernel's records.
     pub drain: Drain,
-    /// Turns its generations.
-    pub turn: Turn,
-    /// How often.
+    /// How often its generations are turned.
     pub drain_interval: Duration,
     /// The flows.
     pub cache: FlowCache,
@@ -80,30 +92,11 @@ pub struct Metering {
 }
 
 impl Metering {
-    /// Starts the thread.
-    pub fn spawn(self, commands: Receiver<Command>) -> io::Result<JoinHandle<()>> {
-        let Self {
-            drain,
-            turn,
-            drain_interval,
-            cache,
-            ledger,
-            export,
-            agent,
-            gauges,
-            names,
-        } = self;
-        let turns = Turns::spawn(turn)?;
+    /// Starts the thread, and that which turns the generations.
+    pub fn spawn(self, turn: Turn, commands: Receiver<Command>) -> io::Result<JoinHandle<()>> {
         let thread = Thread {
-            drain,
-            turns,
-            drain_interval,
-            cache,
-            ledger,
-            export,
-            agent,
-            gauges,
-            names,
+            with: self,
+            turns: Turns::spawn(turn)?,
             commands,
             gone: Vec::new(),
             records: Vec::with_capacity(READ_AT_ONCE),
@@ -116,15 +109,8 @@ impl Metering {
 }
 
 struct Thread {
-    drain: Drain,
+    with: Metering,
     turns: Turns,
-    drain_interval: Duration,
-    cache: FlowCache,
-    ledger: Arc<Ledger>,
-    export: Export,
-    agent: IpAddr,
-    gauges: Arc<Gauges>,
-    names: InterfaceNames,
     commands: Receiver<Command>,
     /// Interfaces that are gone, and the turn after which nothing more can come of each.
     gone: Vec<(u32, u64)>,
@@ -137,30 +123,33 @@ struct Thread {
 impl Thread {
     fn run(mut self) {
         let mut next_expiry = Instant::now();
-        let mut next_turn = Instant::now() + self.drain_interval;
+        let mut next_turn = Instant::now() + self.with.drain_interval;
         loop {
             let read = self.read();
             let now = Instant::now();
             // An interface that is gone waits for its last packets: no need to let it wait long.
             if (now >= next_turn || !self.gone.is_empty()) && self.turns.request() {
-                next_turn = now + self.drain_interval;
+                next_turn = now + self.with.drain_interval;
             }
             if now >= next_expiry {
-                let moved = self
-                    .cache
-                    .expire(boot_clock_ns(), EXPIRE_AT_ONCE, &mut self.ended);
+                let moved =
+                    self.with
+                        .cache
+                        .expire(boot_clock_ns(), EXPIRE_AT_ONCE, &mut self.ended);
                 self.note(moved);
                 if self.ended.len() < EXPIRE_AT_ONCE {
                     next_expiry = now + EXPIRE_EVERY;
                 }
             }
             self.send();
-            self.gauges
+            self.with
+                .gauges
                 .flows
-                .store(self.cache.len() as u64, Ordering::Relaxed);
-            self.gauges
+                .store(self.with.cache.len() as u64, Ordering::Relaxed);
+            self.with
+                .gauges
                 .cache_octets
-                .store(self.cache.memory() as u64, Ordering::Relaxed);
+                .store(self.with.cache.memory() as u64, Ordering::Relaxed);
             // A log that fills quickly is read again at once.
             let pause = if read >= READ_AT_ONCE / 4 {
                 Duration::ZERO
@@ -179,7 +168,7 @@ impl Thread {
     /// Reads the logs, and the quiet cache when a turn is done; returns how many records came.
     fn read(&mut self) -> usize {
         self.records.clear();
-        self.drain.read_log(READ_AT_ONCE, &mut self.records);
+        self.with.drain.read_log(READ_AT_ONCE, &mut self.records);
         let turned = self.turns.done();
         if let Some(turned) = &turned {
             self.settle(turned);
@@ -192,8 +181,8 @@ impl Thread {
     }
 
     fn settle(&mut self, turned: &Turned) {
-        let settlement = self.drain.settle(turned, &mut self.records);
-        self.gauges.turns.fetch_add(1, Ordering::Relaxed);
+        let settlement = self.with.drain.settle(turned, &mut self.records);
+        self.with.gauges.turns.fetch_add(1, Ordering::Relaxed);
         self.check(&settlement);
     }
 
@@ -206,10 +195,12 @@ impl Thread {
                 octets,
                 "the kernel observed packets that are in no record"
             );
-            self.gauges
+            self.with
+                .gauges
                 .unaccounted_packets
                 .fetch_add(packets, Ordering::Relaxed);
-            self.gauges
+            self.with
+                .gauges
                 .unaccounted_octets
                 .fetch_add(octets, Ordering::Relaxed);
         }
@@ -228,6 +219,7 @@ impl Thread {
             return;
         }
         let moved = self
+            .with
             .cache
             .merge(&self.records, boot_clock_ns(), &mut self.ended);
         self.note(moved);
@@ -235,10 +227,11 @@ impl Thread {
 
     /// Writes down what moved.
     fn note(&self, moved: Movement) {
-        self.ledger.observe(moved.taken);
-        self.ledger
+        self.with.ledger.observe(moved.taken);
+        self.with
+            .ledger
             .lose_from_cache(LossReason::Duplicate, moved.dropped);
-        self.ledger.queue(moved.ended);
+        self.with.ledger.queue(moved.ended);
     }
 
     /// Hands what ended to the collectors.
@@ -252,10 +245,15 @@ impl Thread {
             let records = flows
                 .iter()
                 .map(|flow| {
-                    flow.into_record(now, mono, self.names.get(flow.id.if_index), self.agent)
+                    flow.into_record(
+                        now,
+                        mono,
+                        self.with.names.get(flow.id.if_index),
+                        self.with.agent,
+                    )
                 })
                 .collect();
-            self.export.send(records);
+            self.with.export.send(records);
         }
         self.ended.clear();
     }
@@ -264,22 +262,22 @@ impl Thread {
         match command {
             Command::Interface { index, name } => {
                 let reused = self.gone.iter().any(|&(gone, _)| gone == index);
-                if reused || self.names.differs(index, &name) {
+                if reused || self.with.names.differs(index, &name) {
                     // What the kernel has of the old name must not come under the new one.
                     self.gone.retain(|&(gone, _)| gone != index);
                     self.turn_now();
                     self.merge();
                     self.end_interface(index);
                 }
-                self.names.set(index, &name);
+                self.with.names.set(index, &name);
             }
             Command::Gone { index } => self.gone.push((index, self.turns.requested + 1)),
             Command::Policy(policy) => {
-                let moved = self.cache.set_policy(policy, &mut self.ended);
+                let moved = self.with.cache.set_policy(policy, &mut self.ended);
                 self.note(moved);
             }
-            Command::Export(export) => self.export = export,
-            Command::DrainInterval(interval) => self.drain_interval = interval,
+            Command::Export(export) => self.with.export = export,
+            Command::DrainInterval(interval) => self.with.drain_interval = interval,
             Command::Stop => {}
         }
     }
@@ -294,13 +292,13 @@ impl Thread {
             .collect();
         for index in gone {
             self.end_interface(index);
-            self.names.remove(index);
+            self.with.names.remove(index);
         }
     }
 
     /// Ends the flows of an interface while its name is still that under which they were seen.
     fn end_interface(&mut self, index: u32) {
-        let moved = self.cache.end_interface(index, &mut self.ended);
+        let moved = self.with.cache.end_interface(index, &mut self.ended);
         self.note(moved);
         self.send();
     }
@@ -322,13 +320,13 @@ impl Thread {
         self.merge();
         let deadline = Instant::now() + LAST_BATCHES;
         self.send();
-        while !self.cache.is_empty() {
-            self.export.wait_for_room(BATCH, deadline);
-            let moved = self.cache.flush(BATCH, &mut self.ended);
+        while !self.with.cache.is_empty() {
+            self.with.export.wait_for_room(BATCH, deadline);
+            let moved = self.with.cache.flush(BATCH, &mut self.ended);
             self.note(moved);
             self.send();
         }
-        self.gauges.flows.store(0, Ordering::Relaxed);
+        self.with.gauges.flows.store(0, Ordering::Relaxed);
     }
 }
 

@@ -18,8 +18,8 @@ use crate::observe::{
 use crate::record::UnixTime;
 use control::{Control, Question, Reply};
 use interfaces::Watched;
-use metering::{Command, Metering};
-use status::{Gauges, Sources};
+use metering::{Command, Gauges, Metering};
+use status::Sources;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -102,7 +102,6 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let export = collectors.set(&config, &ledger)?;
     let metering = Metering {
         drain,
-        turn,
         drain_interval: config.observation.drain_interval,
         cache: FlowCache::new(policy(&config)),
         ledger: ledger.clone(),
@@ -112,7 +111,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         names: InterfaceNames::default(),
     };
     let thread = metering
-        .spawn(commands)
+        .spawn(turn, commands)
         .map_err(|e| DaemonError::System("starting the meter", e))?;
 
     let mut daemon = Daemon {

@@ -1,28 +1,12 @@
 //! What `ebpfix status` shows: gathered on demand, from the ledger, the tables and the collectors.
 
-use super::metering::kernel_reading;
+use super::metering::{Gauges, kernel_reading};
 use crate::export::{CollectorHandle, CollectorStatus};
 use crate::ledger::{Count, Ledger, Snapshot};
 use crate::observe::Tables;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
-/// Numbers that the meter's thread leaves for others to read.
-#[derive(Debug, Default)]
-pub struct Gauges {
-    /// Flows in the cache.
-    pub flows: AtomicU64,
-    /// Octets of the cache's memory.
-    pub cache_octets: AtomicU64,
-    /// Generations of the kernel's table that were read.
-    pub turns: AtomicU64,
-    /// Packets that the kernel observed and that never came.
-    pub unaccounted_packets: AtomicU64,
-    /// Octets of these.
-    pub unaccounted_octets: AtomicU64,
-}
 
 /// An interface that is observed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
