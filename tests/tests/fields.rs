@@ -563,16 +563,7 @@ fn a_tun_device_has_no_ethernet_header() {
         Ipv4::new(A, [10, 9, 0, 1], protocol::UDP).packet(&udp(1, 9, b"data")),
         ipv6(A6, B6, protocol::UDP, &udp(2, 9, b"data")),
     ];
-    let lines: Vec<String> = entering
-        .iter()
-        .map(|packet| {
-            packet
-                .iter()
-                .flat_map(|octet| [octet >> 4, octet & 15])
-                .map(hex)
-                .collect()
-        })
-        .collect();
+    let lines: Vec<String> = entering.iter().map(|packet| in_hex(packet)).collect();
     let file = |name: &str| lab.folder().join(name);
     fs::write(file("packets"), lines.join("\n")).unwrap();
     let program = Program::new("/usr/bin/python3")
@@ -608,6 +599,68 @@ fn a_tun_device_has_no_ethernet_header() {
         .collect();
     let expected = BTreeMap::from([((1, 0), (1, 32)), ((2, 0), (1, 52)), ((3, 1), (1, 32))]);
     assert_eq!(found, expected, "{records:#?}");
+}
+
+/// Socket buffers whose headers lie in page fragments are read like any other.
+#[test]
+fn headers_beyond_the_linear_part_are_read() {
+    let deep = [protocol::TCP, protocol::DESTINATION, protocol::DESTINATION]
+        .into_iter()
+        .fold(tcp(7, 8, 0x12, &[0; 900]), |inner, next| {
+            extension(next, &inner)
+        });
+    let frames = [
+        ethernet(
+            IPV4,
+            &Ipv4::new(A, B, protocol::UDP).packet(&udp(1, 2, &[0; 50])),
+        ),
+        ethernet(
+            IPV4,
+            &Ipv4::new(A, B, protocol::TCP).packet(&tcp(3, 4, 0x02, &[0; 1000])),
+        ),
+        ethernet(IPV6, &ipv6(A6, B6, protocol::DESTINATION, &deep)),
+        ethernet(
+            MPLS,
+            &mpls(
+                &[16, 17, 18],
+                &Ipv4::new(A, B, protocol::UDP).packet(&udp(5, 6, &[0; 9])),
+            ),
+        ),
+    ];
+    let mut lab = Lab::new("non-linear");
+    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let nfcapd = Nfcapd::start(&lab, &b, PORTS[0]);
+    let settings = Settings::new("b0", &["ingress"]).collector(PORTS[0], "ipfix");
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    let file = lab.folder().join("frames");
+    let lines: Vec<String> = frames.iter().map(|frame| in_hex(frame)).collect();
+    fs::write(&file, lines.join("\n")).unwrap();
+    let sender = Program::new("/usr/bin/python3")
+        .arg(project_root().join("tests/scripts/tx_ring.py"))
+        .arg("a0")
+        .arg(&file);
+    let sent = lab.run(&a, &sender, Duration::from_secs(10));
+    assert!(sent.status.success(), "{sent:?}");
+    let ledger = ebpfix.wait_observed(4);
+    let _ = ebpfix.stop();
+    let records = nfcapd.stop().records();
+    let octets: Vec<u64> = frames.iter().map(|frame| frame.len() as u64 - 14).collect();
+    let expected = BTreeMap::from([
+        (v4(protocol::UDP, 1, 2), (1, octets[0])),
+        (v4(protocol::TCP, 3, 4), (1, octets[1])),
+        (v6(protocol::TCP, 7, 8), (1, octets[2])),
+        (v4(protocol::UDP, 5, 6), (1, octets[3] - 12)),
+    ]);
+    assert_eq!(counts(&records), expected, "{ledger:?}");
+}
+
+fn in_hex(octets: &[u8]) -> String {
+    octets
+        .iter()
+        .flat_map(|octet| [octet >> 4, octet & 15])
+        .map(hex)
+        .collect()
 }
 
 fn hex(digit: u8) -> char {
