@@ -18,7 +18,8 @@ build_packages() {
 test_packages() {
     echo nfdump pmacct softflowd tshark tcpdump
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
-    echo python3 python3-dpkt
+    # procps for `kill`, which a minimal system has only inside its shell.
+    echo python3 python3-dpkt procps
 }
 
 main() {
