@@ -1,7 +1,7 @@
 //! The daemon: the stages wired together, and what goes on around them.
 //!
 //! [`run`] reads like the path of a packet: kernel programs, tables, meter, collectors. Around it:
-//! which interfaces there are ([`interfaces`]), who asks how it goes ([`control`], [`status`]).
+//! which interfaces there are (`interfaces`), who asks how it goes ([`control`], [`status`]).
 
 pub mod control;
 mod interfaces;

@@ -2,7 +2,7 @@
 //!
 //! Data leaves this stage as owned batches of [`HashedRecord`](ebpfix_probes::abi::HashedRecord)s.
 //! Read in this order: [`fetcher`] (the whole as one object), [`object`] (load), [`attach`]
-//! (devices), [`drain`] (records out), [`links`] (what devices there are), [`bpf`] and [`mapped`]
+//! (devices), [`drain`] (records out), [`links`] (what devices there are), `bpf` and `mapped`
 //! (system calls and memory).
 
 pub mod attach;
