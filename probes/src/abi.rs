@@ -58,7 +58,7 @@ pub struct FlowMetrics {
     pub bytes: u64,
     /// Boot clock of the first packet, nanoseconds; 0: unset.
     pub start_mono_time_ns: u64,
-    /// Boot clock of the last packet, nanoseconds; 0: unset.
+    /// Boot clock of the last packet, nanoseconds, to a tick of the kernel; 0: unset.
     pub end_mono_time_ns: u64,
     /// `tcpControlBits`: the union of the TCP headers' own twelve bits (RFC 9565).
     pub flags: u16,
@@ -355,6 +355,9 @@ pub struct Control {
     pub reserved: u32,
     /// Secret keys of the hash, chosen at load.
     pub hash_keys: [u32; 16],
+    /// What to add to the monotonic clock to have the boot clock: the time spent in suspend.
+    /// Kept up to date by the exporter.
+    pub boot_offset_ns: u64,
 }
 
 /// Packets and octets.
@@ -412,7 +415,7 @@ pub struct Slot {
 /// The slots that one hash value may use.
 pub type Set = [Slot; WAYS];
 
-layout!(Control, 96, { generation: 0, sampling: 4, layer2_flows: 8, sets: 12, log_records: 16,
+layout!(Control, 104, { generation: 0, sampling: 4, layer2_flows: 8, sets: 12, log_records: 16,
     cpus: 20, hash_keys: 32 });
 layout!(Tally, 16, { packets: 0, octets: 8 });
 layout!(Counters, 160, { observed: 0, frames: 16, dropped: 32 });

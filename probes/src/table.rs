@@ -71,7 +71,10 @@ pub struct Sighting {
 pub fn add(metrics: &mut FlowMetrics, seen: &Sighting, now: u64) {
     metrics.packets += seen.packets;
     metrics.bytes += seen.octets;
-    metrics.end_mono_time_ns = now;
+    // A coarse clock may be behind the fine one that stamped the first packet.
+    if now > metrics.end_mono_time_ns {
+        metrics.end_mono_time_ns = now;
+    }
     metrics.flags |= seen.flags;
     if seen.ttl < metrics.min_ttl {
         metrics.min_ttl = seen.ttl;

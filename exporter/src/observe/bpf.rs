@@ -326,13 +326,24 @@ pub fn path_mtu(socket: &impl AsRawFd, ipv6: bool) -> Option<u16> {
 
 /// The boot clock in nanoseconds: what the programs stamp packets with.
 pub fn boot_clock_ns() -> u64 {
+    clock_ns(libc::CLOCK_BOOTTIME)
+}
+
+/// How far the boot clock is ahead of the monotonic one, in nanoseconds: the time spent in suspend.
+pub fn boot_offset_ns() -> u64 {
+    // Read in this order the difference is never too small, and too large by what the call takes.
+    let monotonic = clock_ns(libc::CLOCK_MONOTONIC);
+    boot_clock_ns().saturating_sub(monotonic)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: room for the answer. The call cannot fail for a clock that exists since Linux 2.6.39.
     unsafe {
-        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time);
+        libc::clock_gettime(clock, &raw mut time);
     }
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
@@ -351,6 +362,19 @@ pub fn kernel_release() -> String {
             .to_string_lossy()
             .into_owned()
     }
+}
+
+/// Major and minor number of a kernel release, if it begins with them.
+pub fn version_of(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+/// Whether programs may ask for the coarse clock. One that does not say its version has it.
+pub fn has_coarse_clock() -> bool {
+    version_of(&kernel_release()).is_none_or(|version| version >= (5, 11))
 }
 
 /// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.

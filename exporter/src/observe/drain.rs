@@ -7,7 +7,7 @@
 //! cache, and compare what came with what the kernel says it observed. What does not add up is
 //! reported, to the packet.
 
-use super::bpf::GracePeriod;
+use super::bpf::{GracePeriod, boot_offset_ns};
 use super::error::Error;
 use super::mapped::{Mapped, load_acquire};
 use super::object::{NetMaps, Sizes};
@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Records read from one log before its position is given back to the kernel.
 const LOG_BATCH: usize = 512;
+
+/// Differences of the clocks' distance below this are of its measuring.
+const CLOCK_NOISE_NS: u64 = 1_000_000;
 
 /// The tables, mapped.
 pub struct Tables {
@@ -106,6 +109,7 @@ impl Tables {
             sizes,
         };
         tables.control.write(0, control);
+        tables.follow_clocks();
         Ok(tables)
     }
 
@@ -144,6 +148,17 @@ impl Tables {
         let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             Some(word & 0xffff_ffff | u64::from(interval) << 32)
         });
+    }
+
+    /// Tells the programs how far the boot clock is ahead of the monotonic one, after a suspend
+    /// that is. To be called now and then.
+    pub fn follow_clocks(&self) {
+        let word = self.control.word(0, offset_of!(Control, boot_offset_ns));
+        let offset = boot_offset_ns();
+        // What the two readings are apart by is no suspend.
+        if word.load(Ordering::Relaxed).abs_diff(offset) > CLOCK_NOISE_NS {
+            word.store(offset, Ordering::Relaxed);
+        }
     }
 
     /// Records in all logs that wait to be read, and how many there is room for.
@@ -185,6 +200,7 @@ impl Turn {
     /// Names the other generation and waits until nothing counts into the old one. The old one
     /// must have been settled ([`Drain::settle`]) since the turn before: its cache is used next.
     pub fn turn(&mut self) -> io::Result<Turned> {
+        self.tables.follow_clocks();
         let word = self.tables.control.word(0, offset_of!(Control, generation));
         // Kept from carrying into the sampling, which is the other half of the word.
         let old = word

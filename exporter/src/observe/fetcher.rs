@@ -258,12 +258,9 @@ impl Probes {
 
 /// The floor: ring positions in mapped arrays, the boot clock, bounded loops.
 fn check_kernel(release: &str) -> Result<(), Error> {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|number| number.parse::<u32>().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
+    match bpf::version_of(release) {
         // One that does not say its version may well be new enough.
-        (Some(major), Some(minor)) if (major, minor) < (5, 10) => Err(Error::OldKernel {
+        Some(version) if version < (5, 10) => Err(Error::OldKernel {
             release: release.to_owned(),
             missing: "counting in BPF",
             needed: "5.10",
