@@ -27,6 +27,8 @@ main() {
     export machine shared purpose limit
     # shellcheck disable=SC2016 # expanded by the inner shell
     unshare --mount --propagation private sh -eu -c '
+        # A mount point: `ip netns` changes the propagation of what it takes for the root.
+        mount --bind "$machine" "$machine"
         mount --bind /proc "$machine/proc"
         mount --bind /sys "$machine/sys"
         mount --rbind /dev "$machine/dev"
