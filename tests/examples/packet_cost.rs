@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ebpfix::observe::{FetcherOptions, FlowFetcher, Interface};
 use ebpfix_tests::inject::Order;
-use ebpfix_tests::{Flood, Lab, VethOptions};
+use ebpfix_tests::{Flood, Lab, VethOptions, runtime};
 
 const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -101,13 +101,6 @@ fn row(packets: u64, flows: u32) {
         cost - empty,
         cpu * 1e6 / flood.packets as f64
     );
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
 }
 
 /// CPU seconds of the calling thread.

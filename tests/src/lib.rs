@@ -73,6 +73,17 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut condition: impl FnMut() ->
     }
 }
 
+/// A runtime for the asynchronous parts of the library under test.
+///
+/// # Panics
+/// Without descriptors.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
 /// Held by a test that wants the processors for itself, for as long as it wants them. Tests of
 /// other files never run at the same time.
 pub fn alone() -> MutexGuard<'static, ()> {

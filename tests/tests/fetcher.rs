@@ -9,7 +9,7 @@ use std::time::Duration;
 use ebpfix::observe::{AttachMode, FetcherOptions, FlowFetcher, Interface, load_net};
 use ebpfix_probes::abi::{ERRNO_EVICTED, FlowId, FlowMetrics};
 use ebpfix_tests::inject::{FloodKey, Order};
-use ebpfix_tests::{Flood, Lab, Namespace, VethOptions, alone};
+use ebpfix_tests::{Flood, Lab, Namespace, VethOptions, alone, runtime};
 
 type Totals = HashMap<FloodKey, (u64, u64)>;
 
@@ -265,11 +265,4 @@ fn options(name: &str) -> FetcherOptions {
         pin_dir: PathBuf::from(format!("/sys/fs/bpf/ebpfix-{name}-{}", std::process::id())),
         ..FetcherOptions::default()
     }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
 }
