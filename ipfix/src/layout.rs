@@ -344,7 +344,7 @@ impl<R: 'static> LayoutBuilder<R> {
     where
         F: for<'r> Fn(&'r R) -> &'r [u8] + Send + Sync + 'static,
     {
-        if self.protocol == Protocol::NetflowV9 {
+        if self.protocol != Protocol::Ipfix {
             return self.refuse(LayoutError::VariableLength { element });
         }
         if element.data_type().natural_length().is_some() {
@@ -373,6 +373,9 @@ impl<R: 'static> LayoutBuilder<R> {
     pub fn build(self) -> Result<Layout<R>, LayoutError> {
         if let Some(error) = self.error {
             return Err(error);
+        }
+        if self.protocol == Protocol::NetflowV5 {
+            return Err(LayoutError::NoTemplates);
         }
         if self.template_id < MIN_TEMPLATE_ID {
             return Err(LayoutError::TemplateId(self.template_id));
@@ -419,7 +422,7 @@ impl<R: 'static> LayoutBuilder<R> {
                 out.extend(low16(self.fields.len()).to_be_bytes());
                 out.extend(low16(scope_fields).to_be_bytes());
             }
-            (true, Protocol::NetflowV9) => {
+            (true, Protocol::NetflowV9 | Protocol::NetflowV5) => {
                 // RFC 3954 section 6.1: both lengths are in octets of Field Specifiers.
                 let options = self.fields.len() - scope_fields;
                 out.extend(low16(scope_fields * V9_SPECIFIER_LENGTH).to_be_bytes());
@@ -494,10 +497,10 @@ impl<R: 'static> LayoutBuilder<R> {
         let in_scope = self.options && self.scope_fields.is_none();
         let allowed = match (self.protocol, element.registry()) {
             (Protocol::Ipfix, Registry::Iana | Registry::Enterprise(_)) => true,
-            (Protocol::NetflowV9, Registry::Iana) => !in_scope,
+            (Protocol::NetflowV9 | Protocol::NetflowV5, Registry::Iana) => !in_scope,
             (Protocol::NetflowV9, Registry::NetflowV9Scope) => in_scope,
-            (Protocol::NetflowV9, Registry::Enterprise(_))
-            | (Protocol::Ipfix, Registry::NetflowV9Scope) => false,
+            (Protocol::NetflowV9 | Protocol::NetflowV5, Registry::Enterprise(_))
+            | (Protocol::Ipfix | Protocol::NetflowV5, Registry::NetflowV9Scope) => false,
         };
         if !allowed {
             self.error.get_or_insert(LayoutError::Registry {
@@ -535,6 +538,8 @@ impl Context {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LayoutError {
+    /// `NetFlow` v5 has no templates: its one record format cannot be chosen column by column.
+    NoTemplates,
     /// The Template ID is below 256 (RFC 7011 section 3.4.1).
     TemplateId(u16),
     /// There is no column.
@@ -576,6 +581,7 @@ pub enum LayoutError {
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoTemplates => f.write_str("NetFlow v5 has no templates"),
             Self::TemplateId(id) => write!(f, "template id {id} is below {MIN_TEMPLATE_ID}"),
             Self::NoFields => f.write_str("a template needs at least one field"),
             Self::IllegalLength { element, length } if *length == VARIABLE_LENGTH => write!(

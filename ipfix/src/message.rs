@@ -5,7 +5,7 @@ use core::fmt;
 use crate::layout::{Context, Identity, Layout};
 use crate::session::Session;
 use crate::wire::{
-    ALIGNMENT, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, low32, put, v9_header,
+    ALIGNMENT, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, low32, put, v5_header, v9_header,
 };
 
 /// Writes one message into the end of a buffer; made by [`Session::begin`].
@@ -185,6 +185,8 @@ impl<'a> MessageWriter<'a> {
                 put(&mut header, v9_header::SEQUENCE, &sequence);
                 put(&mut header, v9_header::SOURCE_ID, &domain);
             }
+            // Nothing can be registered yet, so that no message of this protocol is finished.
+            Protocol::NetflowV5 => {}
         }
         header
     }
@@ -220,13 +222,15 @@ impl<'a> MessageWriter<'a> {
         self.close_set();
     }
 
+    /// Only asked where there are templates: `NetFlow` v5 has none, and registers none.
     fn template_set_id(&self, options: bool) -> u16 {
         let protocol = self.session.options().protocol;
-        if options {
+        let set_id = if options {
             protocol.options_template_set_id()
         } else {
             protocol.template_set_id()
-        }
+        };
+        set_id.unwrap_or_default()
     }
 
     /// Copies a template, which must fit, into the open set.
@@ -466,5 +470,5 @@ struct OpenSet {
 const SET_LENGTH: usize = 2;
 /// What stands in a Set Header until the set is closed: longer than any set could be.
 const UNKNOWN_LENGTH: u16 = 0xffff;
-const MAX_HEADER_LENGTH: usize = v9_header::LENGTH;
+const MAX_HEADER_LENGTH: usize = v5_header::LENGTH;
 const SECOND_MS: u64 = 1000;

@@ -231,7 +231,7 @@ impl Session {
         self.messages = self.messages.saturating_add(1);
         self.starved = starved;
         self.sequence = self.sequence.wrapping_add(match self.options.protocol {
-            Protocol::Ipfix => data_records,
+            Protocol::Ipfix | Protocol::NetflowV5 => data_records,
             Protocol::NetflowV9 => 1,
         });
         for template in &mut self.templates {

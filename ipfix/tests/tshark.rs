@@ -49,7 +49,7 @@ fn layout(protocol: Protocol, id: u16, ipv6: bool) -> Layout<Flow> {
         Protocol::Ipfix => columns
             .unsigned(ie::FLOW_START_MILLISECONDS, 8, |flow, _| flow.start_ms)
             .unsigned(ie::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => columns
+        Protocol::NetflowV9 | Protocol::NetflowV5 => columns
             .uptime(ie::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
             .uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     }
@@ -64,7 +64,7 @@ fn interface_names(protocol: Protocol) -> Layout<&'static str> {
             .unsigned(ie::INGRESS_INTERFACE, 4, |_, _| 2)
             .end_of_scope()
             .variable(ie::INTERFACE_NAME, |name: &&'static str| name.as_bytes()),
-        Protocol::NetflowV9 => builder
+        Protocol::NetflowV9 | Protocol::NetflowV5 => builder
             .unsigned(v9_scope::INTERFACE, 4, |_, _| 2)
             .end_of_scope()
             .text(ie::INTERFACE_NAME, 16, |name| name),
@@ -104,7 +104,7 @@ fn tshark_reads_what_was_written() {
                 ["cflow.abstimestart", "cflow.abstimeend", "cflow.exporttime"],
                 ["59:59.016", "00:00.249", "1795536000"],
             ),
-            Protocol::NetflowV9 => (
+            Protocol::NetflowV9 | Protocol::NetflowV5 => (
                 ["cflow.timestart", "cflow.timeend", "cflow.unix_secs"],
                 ["3599.016000000", "3600.249000000", "1795536001"],
             ),
@@ -152,7 +152,7 @@ fn tshark_reads_what_was_written() {
         }
         let sequences = match protocol {
             Protocol::Ipfix => ["0", "4"],
-            Protocol::NetflowV9 => ["0", "1"],
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ["0", "1"],
         };
         // The header's count of version 9: 3 templates and 4 records, then 4 records.
         if protocol == Protocol::NetflowV9 {
@@ -202,7 +202,7 @@ impl Capture {
         std::fs::create_dir(&directory).unwrap();
         let port = match protocol {
             Protocol::Ipfix => 4739,
-            Protocol::NetflowV9 => 2055_u16,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => 2055_u16,
         };
         let mut pcap = Vec::new();
         for word in [0xa1b2_c3d4, 0x0002_0004, 0, 0, 65_535, LINKTYPE_RAW] {
