@@ -106,5 +106,8 @@ pub use element::{
 pub use layout::{Context, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};
 pub use netflow_v5::{NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode};
-pub use session::{RegisterError, Session, SessionOptions, StaleMessage, TemplateSchedule};
+pub use session::{
+    RegisterError, Session, SessionOptions, StaleMessage, TemplateSchedule, Transport,
+    WithdrawError,
+};
 pub use wire::{MIN_TEMPLATE_ID, Protocol};

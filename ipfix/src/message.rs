@@ -27,6 +27,7 @@ pub struct MessageWriter<'a> {
     open: Option<OpenSet>,
     data_records: u32,
     templates: u32,
+    withdrawals: u32,
     full: bool,
     finished: bool,
 }
@@ -51,9 +52,11 @@ impl<'a> MessageWriter<'a> {
             open: None,
             data_records: 0,
             templates: 0,
+            withdrawals: 0,
             full: false,
             finished: false,
         };
+        writer.withdrawals();
         writer.scheduled_templates(false);
         writer.scheduled_templates(true);
         writer
@@ -139,6 +142,7 @@ impl<'a> MessageWriter<'a> {
             length: self.at - self.start,
             data_records: self.data_records,
             templates: self.templates,
+            withdrawals: self.withdrawals,
             sequence: self.session.sequence(),
             export_time_ms: self.context.export_time_ms,
             starved: self.full && self.data_records == 0,
@@ -204,6 +208,40 @@ impl<'a> MessageWriter<'a> {
             }
         }
         header
+    }
+
+    /// Puts the withdrawals that are due at the head, as many as fit: consecutive ones of a kind into
+    /// one set, each withdrawal of all into one of its own (RFC 7011 section 8.1).
+    fn withdrawals(&mut self) {
+        let mut kind = None;
+        for position in 0.. {
+            let new_kind = match self.session.withdrawal_mut(position) {
+                Some(withdrawal) => (withdrawal.is_options(), withdrawal.is_of_all()),
+                None => break,
+            };
+            let (options, of_all) = new_kind;
+            if of_all || kind != Some(new_kind) {
+                self.close_set();
+            }
+            let record_at = match self.open {
+                Some(_) => self.at,
+                None => self.at + SET_HEADER_LENGTH,
+            };
+            if record_at + WITHDRAWAL_LENGTH > self.limit {
+                break;
+            }
+            if self.open.is_none() {
+                self.open_set(self.template_set_id(options), None, usize::MAX);
+            }
+            kind = Some(new_kind);
+            if let Some(withdrawal) = self.session.withdrawal_mut(position) {
+                put(self.buffer, self.at, &withdrawal.record());
+                withdrawal.announce();
+            }
+            self.at += WITHDRAWAL_LENGTH;
+            self.withdrawals += 1;
+        }
+        self.close_set();
     }
 
     /// Puts the templates of one kind that are due into one set, as many as fit.
@@ -288,6 +326,10 @@ impl<'a> MessageWriter<'a> {
             template.is_some_and(|template| !template.is_announced())
         });
         let template = new_template.and_then(|position| self.session.template(position));
+        if template.is_some_and(|template| self.session.must_wait(template)) {
+            self.full = true;
+            return Ok(false);
+        }
         let first = self.at == self.start + protocol.header_length();
         let mut at = self
             .open
@@ -407,6 +449,7 @@ pub struct Message {
     length: usize,
     pub(crate) data_records: u32,
     templates: u32,
+    withdrawals: u32,
     sequence: u32,
     pub(crate) export_time_ms: u64,
     /// Data found no room beside the templates.
@@ -428,6 +471,11 @@ impl Message {
     /// Template Records and Options Template Records in it.
     pub fn templates(&self) -> u32 {
         self.templates
+    }
+
+    /// Template withdrawals in it (RFC 7011 section 8.1).
+    pub fn withdrawals(&self) -> u32 {
+        self.withdrawals
     }
 
     /// The sequence number in its header.
@@ -498,6 +546,8 @@ struct OpenSet {
 const SET_LENGTH: usize = 2;
 /// What stands in a Set Header until the set is closed: longer than any set could be.
 const UNKNOWN_LENGTH: u16 = 0xffff;
+/// A Template Record without fields (RFC 7011 section 8.1).
+const WITHDRAWAL_LENGTH: usize = 4;
 const MAX_HEADER_LENGTH: usize = v5_header::LENGTH;
 const SECOND_MS: u64 = 1000;
 const NANOSECONDS_PER_MS: u64 = 1_000_000;
