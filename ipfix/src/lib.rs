@@ -12,6 +12,7 @@
 //!   when they are due. [`MessageWriter`] fills its messages.
 //! - [`NetflowV5Record`]: the one record that `NetFlow` v5 has; [`Layout::netflow_v5`] makes a layout of
 //!   it, and sessions and writers are the same.
+//! - [`options`]: the options records that exporters usually send, ready made.
 //! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
 //!
 //! # Example
@@ -93,6 +94,7 @@ pub mod elements;
 mod layout;
 mod message;
 mod netflow_v5;
+pub mod options;
 mod session;
 mod wire;
 

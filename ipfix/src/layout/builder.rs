@@ -31,7 +31,7 @@ impl<R: 'static> LayoutBuilder<R> {
             scope_fields: None,
             fields: Vec::new(),
             segments: Vec::new(),
-            error: None,
+            error: (protocol == Protocol::NetflowV5).then_some(LayoutError::NoTemplates),
         }
     }
 
@@ -232,9 +232,6 @@ impl<R: 'static> LayoutBuilder<R> {
     pub fn build(self) -> Result<Layout<R>, LayoutError> {
         if let Some(error) = self.error {
             return Err(error);
-        }
-        if self.protocol == Protocol::NetflowV5 {
-            return Err(LayoutError::NoTemplates);
         }
         if self.template_id < MIN_TEMPLATE_ID {
             return Err(LayoutError::TemplateId(self.template_id));
