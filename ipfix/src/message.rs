@@ -275,13 +275,14 @@ impl<'a> MessageWriter<'a> {
     /// Puts the templates of one kind that are due into one set, as many as fit.
     fn scheduled_templates(&mut self, options: bool) {
         let now_ms = self.context.export_time_ms;
-        let positions: Vec<usize> = if self.session.templates_due(now_ms) {
-            self.session.scheduled(options, now_ms).collect()
-        } else {
+        if !self.session.templates_due(now_ms) {
             return;
-        };
+        }
         let mut set: Option<OpenSet> = None;
-        for position in positions {
+        for position in 0..self.session.template_count() {
+            if !self.session.is_scheduled(position, options, now_ms) {
+                continue;
+            }
             // Each Options Template in a set of its own: RFC 7011 section 3.3.2 allows both, and
             // nfacctd 1.7.7 reads only the first of a set.
             if options && set.take().is_some() {
