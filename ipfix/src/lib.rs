@@ -107,7 +107,7 @@ pub use decode::{
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,
 };
-pub use layout::{Context, Layout, LayoutBuilder, LayoutError};
+pub use layout::{Context, Group, GroupColumns, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};
 pub use netflow_v5::{NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode};
 pub use session::{

@@ -332,7 +332,8 @@ impl<'a> MessageWriter<'a> {
         match self.open {
             Some(set) if set.layout == Some(layout.identity()) => {
                 let end = self.at.saturating_add(length);
-                let fits = self.padded(end, set.min_record_length) <= self.limit;
+                let fits =
+                    end <= set.surely_fits || self.padded(end, set.min_record_length) <= self.limit;
                 self.full |= !fits;
                 Ok(fits)
             }
@@ -417,6 +418,7 @@ impl<'a> MessageWriter<'a> {
             header_length,
             layout,
             min_record_length,
+            surely_fits: self.limit - (self.limit - self.start) % ALIGNMENT,
         };
         self.at += header_length;
         self.open = Some(set);
@@ -569,6 +571,8 @@ struct OpenSet {
     /// The layout of a Data Set.
     layout: Option<Identity>,
     min_record_length: usize,
+    /// Up to here a record may end whatever its padding.
+    surely_fits: usize,
 }
 
 /// Offset of the length in a Set Header.

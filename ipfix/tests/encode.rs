@@ -575,6 +575,87 @@ fn typed_columns() {
     }
 }
 
+/// Columns compiled together are the same template and the same octets as columns one by one.
+#[test]
+fn groups_are_the_same_columns() {
+    const SIGNED: Element = ie::MIB_OBJECT_VALUE_INTEGER;
+    let number = |value: &i64| value.unsigned_abs();
+    let alone = Layout::builder(Protocol::Ipfix, 256)
+        .unsigned(ie::TCP_CONTROL_BITS, 1, move |value: &i64, _| number(value))
+        .octets(ie::SOURCE_MAC_ADDRESS, |_, _| [1, 2, 3, 4, 5, 6])
+        .unsigned(ie::PACKET_DELTA_COUNT, 2, move |value, _| number(value))
+        .signed(SIGNED, 3, |value, _| *value)
+        .uptime(ie::FLOW_END_SYS_UP_TIME, |_| NOW_MS)
+        .text(ie::INTERFACE_NAME, 3, |_| "lo")
+        .unsigned(ie::FLOW_END_MILLISECONDS, 8, |_, context| {
+            context.export_time_ms
+        })
+        .variable(ie::INTERFACE_DESCRIPTION, |_| b"x")
+        .unsigned(ie::IP_VERSION, 1, |_, _| 4)
+        .unsigned(ie::OCTET_DELTA_COUNT, 8, move |value, _| number(value))
+        .build()
+        .unwrap();
+    let together = Layout::builder(Protocol::Ipfix, 256)
+        .unsigned(ie::TCP_CONTROL_BITS, 1, move |value: &i64, _| number(value))
+        .group(|columns| {
+            columns
+                .octets(ie::SOURCE_MAC_ADDRESS, |_, _| [1, 2, 3, 4, 5, 6])
+                .unsigned::<2, _>(ie::PACKET_DELTA_COUNT, move |value, _| number(value))
+                .signed::<3, _>(SIGNED, |value, _| *value)
+                .uptime(ie::FLOW_END_SYS_UP_TIME, |_| NOW_MS)
+        })
+        .text(ie::INTERFACE_NAME, 3, |_| "lo")
+        .group(|columns| {
+            columns.unsigned::<8, _>(ie::FLOW_END_MILLISECONDS, |_, context| {
+                context.export_time_ms
+            })
+        })
+        .variable(ie::INTERFACE_DESCRIPTION, |_| b"x")
+        .group(|columns| columns)
+        .group(|columns| {
+            columns
+                .unsigned::<1, _>(ie::IP_VERSION, |_, _| 4)
+                .unsigned::<8, _>(ie::OCTET_DELTA_COUNT, move |value, _| number(value))
+        })
+        .build()
+        .unwrap();
+    assert_eq!(alone.template_record(), together.template_record());
+    assert_eq!(alone.fields(), together.fields());
+    let messages = [alone, together].map(|layout| {
+        let mut session = session(Protocol::Ipfix);
+        session.register(&layout).unwrap();
+        let mut buffer = Vec::new();
+        let mut writer = session.begin(&mut buffer, NOW_MS);
+        assert_eq!(writer.write_all(&layout, &[-5, i64::MAX, 0x1_0203]), Ok(3));
+        let _ = writer.finish().unwrap();
+        hex(&buffer)
+    });
+    assert_eq!(messages[0], messages[1]);
+
+    let start = || Layout::<i64>::builder(Protocol::Ipfix, 256);
+    let element = ie::SOURCE_IPV4_ADDRESS;
+    let refused = start().group(|columns| columns.unsigned::<4, _>(element, |_, _| 0));
+    assert_eq!(
+        refused.build().unwrap_err(),
+        LayoutError::WrongType {
+            element,
+            given: "unsigned"
+        }
+    );
+    for length in [0, 9] {
+        let element = ie::PACKET_DELTA_COUNT;
+        let refused = if length == 0 {
+            start().group(|columns| columns.unsigned::<0, _>(element, |_, _| 0))
+        } else {
+            start().group(|columns| columns.unsigned::<9, _>(element, |_, _| 0))
+        };
+        assert_eq!(
+            refused.build().unwrap_err(),
+            LayoutError::IllegalLength { element, length }
+        );
+    }
+}
+
 #[test]
 fn golden_enterprise_and_variable_length() {
     const SECRET: Element = Element::enterprise(
