@@ -37,8 +37,8 @@ impl<'a> MessageWriter<'a> {
         let options = *session.options();
         let start = buffer.len();
         let limit = start + max_length(&options);
-        // The whole room at once: records then go to their place with one bounds check.
-        buffer.resize(limit, 0);
+        // The whole room of a datagram at once; long messages grow to what they need.
+        buffer.resize(limit.min(start + FIRST_ROOM), 0);
         let mut writer = Self {
             session,
             buffer,
@@ -82,6 +82,7 @@ impl<'a> MessageWriter<'a> {
             return Ok(Written::Full);
         }
         let end = self.at + length;
+        self.make_room(end);
         if let Some(row) = self.buffer.get_mut(self.at..end) {
             layout.encode(record, &self.context, row);
         }
@@ -110,6 +111,7 @@ impl<'a> MessageWriter<'a> {
             fitting -= 1;
         }
         let end = self.at + fitting * length;
+        self.make_room(end);
         if let (Some(batch), Some(rows)) =
             (records.get(..fitting), self.buffer.get_mut(self.at..end))
         {
@@ -262,6 +264,7 @@ impl<'a> MessageWriter<'a> {
                 self.open_set(self.template_set_id(options), None, usize::MAX);
             }
             kind = Some(new_kind);
+            self.make_room(self.at + WITHDRAWAL_LENGTH);
             if let Some(withdrawal) = self.session.withdrawal_mut(position) {
                 put(self.buffer, self.at, &withdrawal.record());
                 withdrawal.announce();
@@ -317,11 +320,16 @@ impl<'a> MessageWriter<'a> {
 
     /// Copies a template, which must fit, into the open set.
     fn put_template(&mut self, position: usize) {
+        let Some(template) = self.session.template(position) else {
+            return;
+        };
+        let end = self.at + template.record().len();
+        self.make_room(end);
         let Some(template) = self.session.template_mut(position) else {
             return;
         };
         put(self.buffer, self.at, template.record());
-        self.at += template.record().len();
+        self.at = end;
         template.announce();
         self.templates += 1;
     }
@@ -405,6 +413,7 @@ impl<'a> MessageWriter<'a> {
         min_record_length: usize,
     ) -> OpenSet {
         let header_length = self.session.options().protocol.set_header_length();
+        self.make_room(self.at + header_length);
         if header_length > 0 {
             put(self.buffer, self.at, &set_id.to_be_bytes());
             put(
@@ -431,6 +440,7 @@ impl<'a> MessageWriter<'a> {
             return;
         };
         let end = self.padded(self.at, set.min_record_length);
+        self.make_room(end);
         if let Some(padding) = self.buffer.get_mut(self.at..end) {
             padding.fill(0);
         }
@@ -439,6 +449,20 @@ impl<'a> MessageWriter<'a> {
             let length = low16(end - set.at).to_be_bytes();
             put(self.buffer, set.at + SET_LENGTH, &length);
         }
+    }
+
+    /// Makes the buffer at least so long; the message never gets beyond its limit.
+    #[inline]
+    fn make_room(&mut self, end: usize) {
+        if end > self.buffer.len() {
+            self.grow(end);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        let doubled = self.start + 2 * (self.buffer.len() - self.start);
+        self.buffer.resize(doubled.min(self.limit).max(end), 0);
     }
 
     /// Where a set that ends at `end` ends with its padding, which must be shorter than any record
@@ -575,6 +599,8 @@ struct OpenSet {
     surely_fits: usize,
 }
 
+/// Octets of a message that the buffer gets at once.
+const FIRST_ROOM: usize = 4096;
 /// Offset of the length in a Set Header.
 const SET_LENGTH: usize = 2;
 /// What stands in a Set Header until the set is closed: longer than any set could be.

@@ -276,6 +276,39 @@ fn batches_are_the_same_octets_as_single_records() {
     }
 }
 
+/// Streams and files have messages up to what their length field can tell, 65,535 octets.
+#[test]
+fn messages_of_any_length() {
+    let layout = flow_layout(Protocol::Ipfix);
+    let flows: Vec<Flow> = (0..10_000).map(|_| FLOW).collect();
+    for max_message in [u16::MAX, 65_534, 65_533, 65_532, 8192, 4097, 4096, 4095] {
+        let messages = [true, false].map(|batch| {
+            let mut session = Session::new(SessionOptions {
+                max_message,
+                ..SessionOptions::reliable(Protocol::Ipfix, 1, 0)
+            });
+            session.register(&layout).unwrap();
+            let mut buffer = vec![0xa5; 3];
+            let mut writer = session.begin(&mut buffer, NOW_MS);
+            if batch {
+                let _ = writer.write_all(&layout, &flows).unwrap();
+            } else {
+                while writer.write(&layout, &FLOW).unwrap() == Written::Done {}
+            }
+            let message = writer.finish().unwrap();
+            let header = 16 + 28 + 4;
+            let records = (usize::from(max_message) / 4 * 4 - header) / 17;
+            assert_eq!(usize::try_from(message.data_records()).unwrap(), records);
+            assert!(message.length() <= usize::from(max_message));
+            assert_eq!(buffer.len(), 3 + message.length());
+            buffer
+        });
+        assert!(messages[0] == messages[1]);
+        let length = u16::from_be_bytes([messages[0][3 + 2], messages[0][3 + 3]]);
+        assert_eq!(usize::from(length), messages[0].len() - 3);
+    }
+}
+
 #[test]
 fn an_unfinished_or_empty_message_leaves_the_buffer() {
     let layout = flow_layout(Protocol::Ipfix);
