@@ -1,13 +1,14 @@
 //! Writing messages: header, sets, padding, limits.
 
-use core::fmt;
+mod error;
+mod header;
+mod templates;
 
 use crate::layout::{Context, Identity, Layout};
 use crate::session::{Session, SessionOptions};
-use crate::wire::{
-    ALIGNMENT, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, low32, put, v5_header, v5_record,
-    v9_header,
-};
+use crate::wire::{ALIGNMENT, Protocol, SET_HEADER_LENGTH, low16, put, v5_header, v5_record};
+
+pub use error::WriteError;
 
 /// Writes one message into the end of a buffer; made by [`Session::begin`].
 ///
@@ -123,34 +124,6 @@ impl<'a> MessageWriter<'a> {
         Ok(fitting)
     }
 
-    /// Makes sure that collectors know the layout's template from here on: puts it into the message
-    /// unless it was sent before. Only templates of [list](crate::list) members need it;
-    /// [`write`](Self::write) does it for its own.
-    ///
-    /// [`Written::Full`] means that there is no room; the message is as it was.
-    pub fn announce<R>(&mut self, layout: &Layout<R>) -> Result<Written, WriteError> {
-        let Some(position) = self.session.position_of(layout) else {
-            return Err(WriteError::NotRegistered(layout.template_id()));
-        };
-        let template = match self.session.template(position) {
-            Some(template) if !template.is_announced() => template,
-            _ => return Ok(Written::Done),
-        };
-        let at = self
-            .open
-            .map_or(self.at, |set| self.padded(self.at, set.min_record_length));
-        let end = at + SET_HEADER_LENGTH + template.record().len();
-        if self.session.must_wait(template) || self.padded(end, usize::MAX) > self.limit {
-            self.full = true;
-            return Ok(Written::Full);
-        }
-        self.close_set();
-        self.open_set(self.template_set_id(layout.is_options()), None, usize::MAX);
-        self.put_template(position);
-        self.close_set();
-        Ok(Written::Done)
-    }
-
     /// Completes the message: pads the last set and fills in the header. The message is then the end
     /// of the buffer. `None`, and an unchanged buffer, if nothing was written: a message has at least
     /// one set.
@@ -178,160 +151,6 @@ impl<'a> MessageWriter<'a> {
             starved: self.full && self.data_records == 0,
             serial: self.session.serial(),
         })
-    }
-
-    fn header(&self) -> [u8; MAX_HEADER_LENGTH] {
-        let options = self.session.options();
-        let mut header = [0; MAX_HEADER_LENGTH];
-        put(&mut header, 0, &options.protocol.version().to_be_bytes());
-        let sequence = self.session.sequence().to_be_bytes();
-        let domain = options.observation_domain.to_be_bytes();
-        let now_ms = self.context.export_time_ms;
-        match options.protocol {
-            Protocol::Ipfix => {
-                let length = low16(self.at - self.start).to_be_bytes();
-                let seconds = low32(now_ms / SECOND_MS).to_be_bytes();
-                put(&mut header, ipfix_header::LENGTH_FIELD, &length);
-                put(&mut header, ipfix_header::EXPORT_TIME, &seconds);
-                put(&mut header, ipfix_header::SEQUENCE, &sequence);
-                put(&mut header, ipfix_header::DOMAIN, &domain);
-            }
-            Protocol::NetflowV9 => {
-                // Collectors compute the base of sysUptime as UNIX Secs minus sysUptime, and some
-                // take a flow later than sysUptime for one from before the last wrap, 49.7 days ago.
-                // So both fields speak of the same instant, the second that ends now or next.
-                let seconds = now_ms.div_ceil(SECOND_MS);
-                let uptime = self
-                    .context
-                    .uptime_ms(seconds.saturating_mul(SECOND_MS))
-                    .to_be_bytes();
-                let count = low16(
-                    usize::try_from(self.data_records.saturating_add(self.templates))
-                        .unwrap_or(usize::MAX),
-                )
-                .to_be_bytes();
-                put(&mut header, v9_header::COUNT, &count);
-                put(&mut header, v9_header::SYS_UPTIME, &uptime);
-                put(
-                    &mut header,
-                    v9_header::UNIX_SECS,
-                    &low32(seconds).to_be_bytes(),
-                );
-                put(&mut header, v9_header::SEQUENCE, &sequence);
-                put(&mut header, v9_header::SOURCE_ID, &domain);
-            }
-            Protocol::NetflowV5 => {
-                // To the millisecond: collectors compute the base of sysUptime from all three.
-                let nanoseconds = low32(now_ms % SECOND_MS * NANOSECONDS_PER_MS).to_be_bytes();
-                let seconds = low32(now_ms / SECOND_MS).to_be_bytes();
-                let uptime = self.context.uptime_ms(now_ms).to_be_bytes();
-                let count = low16(usize::try_from(self.data_records).unwrap_or(usize::MAX));
-                let [_, _, engine @ ..] = domain;
-                let sampling = self.session.sampling().to_wire();
-                put(&mut header, v5_header::COUNT, &count.to_be_bytes());
-                put(&mut header, v5_header::SYS_UPTIME, &uptime);
-                put(&mut header, v5_header::UNIX_SECS, &seconds);
-                put(&mut header, v5_header::UNIX_NSECS, &nanoseconds);
-                put(&mut header, v5_header::SEQUENCE, &sequence);
-                put(&mut header, v5_header::ENGINE, &engine);
-                put(&mut header, v5_header::SAMPLING, &sampling.to_be_bytes());
-            }
-        }
-        header
-    }
-
-    /// Puts the withdrawals that are due at the head, as many as fit: consecutive ones of a kind into
-    /// one set, each withdrawal of all into one of its own (RFC 7011 section 8.1).
-    fn withdrawals(&mut self) {
-        let mut kind = None;
-        for position in 0.. {
-            let new_kind = match self.session.withdrawal_mut(position) {
-                Some(withdrawal) => (withdrawal.is_options(), withdrawal.is_of_all()),
-                None => break,
-            };
-            let (options, of_all) = new_kind;
-            if of_all || kind != Some(new_kind) {
-                self.close_set();
-            }
-            let record_at = match self.open {
-                Some(_) => self.at,
-                None => self.at + SET_HEADER_LENGTH,
-            };
-            if record_at + WITHDRAWAL_LENGTH > self.limit {
-                break;
-            }
-            if self.open.is_none() {
-                self.open_set(self.template_set_id(options), None, usize::MAX);
-            }
-            kind = Some(new_kind);
-            self.make_room(self.at + WITHDRAWAL_LENGTH);
-            if let Some(withdrawal) = self.session.withdrawal_mut(position) {
-                put(self.buffer, self.at, &withdrawal.record());
-                withdrawal.announce();
-            }
-            self.at += WITHDRAWAL_LENGTH;
-            self.withdrawals += 1;
-        }
-        self.close_set();
-    }
-
-    /// Puts the templates of one kind that are due into one set, as many as fit.
-    fn scheduled_templates(&mut self, options: bool) {
-        let now_ms = self.context.export_time_ms;
-        if !self.session.templates_due(now_ms) {
-            return;
-        }
-        let mut set: Option<OpenSet> = None;
-        for position in 0..self.session.template_count() {
-            if !self.session.is_scheduled(position, options, now_ms) {
-                continue;
-            }
-            // Each Options Template in a set of its own: RFC 7011 section 3.3.2 allows both, and
-            // nfacctd 1.7.7 reads only the first of a set.
-            if options && set.take().is_some() {
-                self.close_set();
-            }
-            let Some(template) = self.session.template(position) else {
-                continue;
-            };
-            let at = set.map_or(self.at + SET_HEADER_LENGTH, |_| self.at);
-            let end = at + template.record().len();
-            if self.padded(end, usize::MAX) > self.limit {
-                break;
-            }
-            if set.is_none() {
-                set = Some(self.open_set(self.template_set_id(options), None, usize::MAX));
-            }
-            self.put_template(position);
-        }
-        self.close_set();
-    }
-
-    /// Only asked where there are templates: `NetFlow` v5 has none, and registers none.
-    fn template_set_id(&self, options: bool) -> u16 {
-        let protocol = self.session.options().protocol;
-        let set_id = if options {
-            protocol.options_template_set_id()
-        } else {
-            protocol.template_set_id()
-        };
-        set_id.unwrap_or_default()
-    }
-
-    /// Copies a template, which must fit, into the open set.
-    fn put_template(&mut self, position: usize) {
-        let Some(template) = self.session.template(position) else {
-            return;
-        };
-        let end = self.at + template.record().len();
-        self.make_room(end);
-        let Some(template) = self.session.template_mut(position) else {
-            return;
-        };
-        put(self.buffer, self.at, template.record());
-        self.at = end;
-        template.announce();
-        self.templates += 1;
     }
 
     /// Makes sure that a record of `length` can go to `self.at` in a set of this layout.
@@ -544,49 +363,6 @@ impl Message {
     }
 }
 
-/// Why a record cannot be written into any message of this session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The layout with this template id is not registered in the session, or another is.
-    NotRegistered(u16),
-    /// The record, with its template where that is not yet sent, is longer than a message may be.
-    TooLong {
-        /// The layout's template id.
-        template_id: u16,
-        /// Octets of the record.
-        length: usize,
-        /// Octets of the message it would need.
-        needed: usize,
-        /// Octets allowed.
-        max_message: u16,
-    },
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotRegistered(id) => {
-                write!(
-                    f,
-                    "the layout of template {id} is not registered in this session"
-                )
-            }
-            Self::TooLong {
-                template_id,
-                length,
-                needed,
-                max_message,
-            } => write!(
-                f,
-                "a record of {length} octets of template {template_id} needs a message of {needed} octets, {max_message} are allowed"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for WriteError {}
-
 /// A set whose length is still open; in `NetFlow` v5 the records of a layout.
 #[derive(Clone, Copy, Debug)]
 struct OpenSet {
@@ -605,11 +381,6 @@ const FIRST_ROOM: usize = 4096;
 const SET_LENGTH: usize = 2;
 /// What stands in a Set Header until the set is closed: longer than any set could be.
 const UNKNOWN_LENGTH: u16 = 0xffff;
-/// A Template Record without fields (RFC 7011 section 8.1).
-const WITHDRAWAL_LENGTH: usize = 4;
-const MAX_HEADER_LENGTH: usize = v5_header::LENGTH;
-const SECOND_MS: u64 = 1000;
-const NANOSECONDS_PER_MS: u64 = 1_000_000;
 
 /// Octets that a message of the session may have.
 fn max_length(options: &SessionOptions) -> usize {
