@@ -37,6 +37,8 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 /// How often what collectors are told of losses is brought up to date.
 const SHARE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the programs are still attached.
+const VERIFY_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +148,7 @@ impl Daemon {
     /// Everything that happens until a signal ends it.
     async fn serve(&mut self, signals: &mut Signals, control: &Control, links: &mut Links) {
         let mut share = tokio::time::interval(SHARE_EVERY);
+        let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut netlink = true;
         loop {
             tokio::select! {
@@ -153,6 +156,9 @@ impl Daemon {
                 _ = signals.interrupt.recv() => return,
                 _ = signals.hangup.recv() => self.reload(),
                 _ = share.tick() => self.share(),
+                _ = verify.tick() => if self.watched.verify() {
+                    self.share();
+                },
                 event = links.next(), if netlink => {
                     let Some(event) = event else {
                         tracing::error!("netlink is closed: changes of interfaces are no longer seen");
