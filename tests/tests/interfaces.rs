@@ -195,20 +195,19 @@ fn two_hundred_interfaces_come_and_go() {
     const INTERFACES: u64 = 200;
     let (lab, a, b) = link("many");
     let ebpfix = Ebpfix::start(&lab, &b, &settings("v*", "auto"));
-    let batch = |text: &str, name: &str| {
+    // One process for all.
+    let batch = |name: &str, lines: &dyn Fn(u64) -> String| {
         let file = lab.folder().join(name);
-        std::fs::write(&file, text).expect("the batch file");
+        let lines: Vec<String> = (0..INTERFACES).map(lines).collect();
+        std::fs::write(&file, lines.join("\n")).expect("the batch file");
         b.ip(&["-batch", &file.to_string_lossy()]);
     };
-    let create: String = (0..INTERFACES)
-        .map(|n| {
-            format!(
-                "link add v{n} type veth peer name p{n} netns {}\nlink set v{n} up\n",
-                a.name()
-            )
-        })
-        .collect();
-    batch(&create, "create");
+    batch("create", &|n| {
+        format!(
+            "link add v{n} type veth peer name p{n} netns {}\nlink set v{n} up",
+            a.name()
+        )
+    });
     wait_for("all are observed", Duration::from_mins(1), || {
         let status = ebpfix.status();
         let observed = status["interfaces"].as_array().map(Vec::len);
@@ -223,10 +222,7 @@ fn two_hundred_interfaces_come_and_go() {
     let counted =
         |ledger: &ebpfix_tests::Ledger| ledger.observed.packets - ledger.lost_by("not_ip").packets;
     assert!(counted(&ledger) >= INTERFACES, "{ledger:?}");
-    let remove: String = (0..INTERFACES)
-        .map(|n| format!("link del v{n}\n"))
-        .collect();
-    batch(&remove, "remove");
+    batch("remove", &|n| format!("link del v{n}"));
     wait_for("all are gone", Duration::from_mins(1), || {
         let status = ebpfix.status();
         let observed = status["interfaces"].as_array().map(Vec::len);
