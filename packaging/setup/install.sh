@@ -20,7 +20,8 @@ test_packages() {
     echo nfdump pmacct softflowd tshark tcpdump
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
     # procps for `kill`, which a minimal system has only inside its shell.
-    echo python3 python3-dpkt procps
+    # groff-base reads the manual pages as a reader would.
+    echo python3 python3-dpkt procps groff-base
 }
 
 main() {
