@@ -9,7 +9,9 @@ mod metering;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{Collector, CollectorHandle, Export, InterfaceRecord, Shared, address_facing};
+use crate::export::{
+    Collector, CollectorHandle, Export, InterfaceRecord, Shared, TemplateIds, address_facing,
+};
 use crate::ledger::{Ledger, Snapshot};
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
@@ -96,6 +98,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let mut collectors = Collectors {
         running: Vec::new(),
         tasks: JoinSet::new(),
+        templates: TemplateIds::default(),
         began: UnixTime::from(SystemTime::now()),
         told,
     };
@@ -301,6 +304,7 @@ impl Daemon {
 struct Collectors {
     running: Vec<CollectorHandle>,
     tasks: JoinSet<()>,
+    templates: TemplateIds,
     began: UnixTime,
     told: watch::Receiver<Arc<Shared>>,
 }
@@ -321,8 +325,13 @@ impl Collectors {
                 running.push(handle.clone());
                 continue;
             }
-            let (handle, task) =
-                Collector::new(collector.clone(), domain, self.began, self.told.clone())?;
+            let (handle, task) = Collector::new(
+                collector.clone(),
+                domain,
+                self.began,
+                self.told.clone(),
+                &mut self.templates,
+            )?;
             running.push(handle);
             new.push(task);
         }

@@ -6,9 +6,10 @@
 
 use super::account::CollectorStatus;
 use super::batch::Batch;
+use super::columns::{Elements, Limits};
 use super::layouts::{
     ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
-    Sampling,
+    Sampling, TemplateIds,
 };
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
@@ -55,6 +56,7 @@ pub struct CollectorHandle {
     made_from: Arc<(config::Collector, u32)>,
     queue: mpsc::UnboundedSender<Arc<Batch>>,
     status: Arc<Mutex<CollectorStatus>>,
+    limits: Limits,
 }
 
 /// The task's side of a collector.
@@ -109,6 +111,11 @@ impl CollectorHandle {
         has_room(&super::lock(&self.status), records)
     }
 
+    /// What its records can count.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Whether this is just what the configuration asks for.
     pub fn is_for(&self, config: &config::Collector, domain: u32) -> bool {
         self.made_from.0 == *config && self.made_from.1 == domain
@@ -135,14 +142,22 @@ fn has_room(status: &CollectorStatus, records: usize) -> bool {
 impl Collector {
     /// A collector as configured, and the handle to its queue.
     ///
-    /// `system_init` is when this process began: the zero of sysUptime.
+    /// `system_init` is when this process began: the zero of sysUptime. `templates` is one for all
+    /// collectors of a process.
     pub fn new(
         config: config::Collector,
         domain: u32,
         system_init: UnixTime,
         shared: watch::Receiver<Arc<Shared>>,
+        templates: &mut TemplateIds,
     ) -> Result<(CollectorHandle, Self), ipfix::LayoutError> {
         let protocol = config.protocol;
+        let first_template = templates.first(protocol, config.elements.as_ref());
+        let elements = match &config.elements {
+            Some(elements) => elements.clone(),
+            None => Elements::of_default_profile(protocol),
+        };
+        let layouts = Layouts::new(protocol, &elements, first_template)?;
         let (sender, queue) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(CollectorStatus {
             name: config.name.clone(),
@@ -157,10 +172,11 @@ impl Collector {
             made_from: Arc::new((config.clone(), domain)),
             queue: sender,
             status: status.clone(),
+            limits: elements.limits(),
         };
         let collector = Self {
             domain: config.domain_id.unwrap_or(domain),
-            layouts: Layouts::new(protocol)?,
+            layouts,
             system_init_ms: system_init.millis(),
             continuity: Continuity::default(),
             failures: 0,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebpfix::config::{self, Endpoint, Host};
-use ebpfix::export::{Collector, CollectorHandle, CollectorStatus, Export, Shared};
+use ebpfix::export::{Collector, CollectorHandle, CollectorStatus, Export, Shared, TemplateIds};
 use ebpfix::ledger::{Count, KernelReading, Ledger, Snapshot};
 use ebpfix::record::{FlowEndReason, Record, UnixTime};
 use ebpfix_probes::abi::{FlowId, FlowMetrics};
@@ -143,12 +143,14 @@ impl Exporter {
         }));
         let ledger = Arc::new(Ledger::new());
         let mut tasks = JoinSet::new();
+        let mut templates = TemplateIds::default();
         let handles = configs
             .into_iter()
             .map(|config| {
                 // sysUptime began an hour ago.
                 let init = UnixTime::from_millis(NOW_MS - 3_600_000);
-                let (handle, collector) = Collector::new(config, 1, init, told.clone()).unwrap();
+                let (handle, collector) =
+                    Collector::new(config, 1, init, told.clone(), &mut templates).unwrap();
                 tasks.spawn_on(collector.run(), runtime.handle());
                 handle
             })
