@@ -57,6 +57,7 @@ pub struct CollectorHandle {
     queue: mpsc::UnboundedSender<Arc<Batch>>,
     status: Arc<Mutex<CollectorStatus>>,
     limits: Limits,
+    continuity: Arc<Mutex<Continuity>>,
 }
 
 /// The task's side of a collector.
@@ -70,7 +71,7 @@ pub struct Collector {
     shared: watch::Receiver<Arc<Shared>>,
     layouts: Layouts,
     system_init_ms: u64,
-    continuity: Continuity,
+    continuity: Arc<Mutex<Continuity>>,
     /// Failures in a row.
     failures: u32,
 }
@@ -168,17 +169,19 @@ impl Collector {
             },
             ..CollectorStatus::default()
         }));
+        let continuity = Arc::new(Mutex::new(Continuity::default()));
         let handle = CollectorHandle {
             made_from: Arc::new((config.clone(), domain)),
             queue: sender,
             status: status.clone(),
             limits: elements.limits(),
+            continuity: continuity.clone(),
         };
         let collector = Self {
             domain: config.domain_id.unwrap_or(domain),
             layouts,
             system_init_ms: system_init.millis(),
-            continuity: Continuity::default(),
+            continuity,
             failures: 0,
             current: None,
             config,
@@ -187,6 +190,27 @@ impl Collector {
             shared,
         };
         Ok((handle, collector))
+    }
+
+    /// Goes on with another collector's Transport Session if it has to: where both are configured to
+    /// send from one port to one place in one domain, they are one session to whoever listens there,
+    /// whose sequence numbers have to go on. The other one has been told to end, or will be.
+    ///
+    /// Whether it does.
+    pub fn succeed(&mut self, handle: &mut CollectorHandle, other: &CollectorHandle) -> bool {
+        let (before, domain) = &*other.made_from;
+        let now = &self.config;
+        let same = now.source_port.is_some()
+            && now.source_port == before.source_port
+            && now.source_address == before.source_address
+            && now.address == before.address
+            && now.protocol == before.protocol
+            && self.domain == before.domain_id.unwrap_or(*domain);
+        if same {
+            self.continuity = other.continuity.clone();
+            handle.continuity = other.continuity.clone();
+        }
+        same
     }
 
     /// Sends what comes until every handle is dropped and the queue is empty, or nothing can be
@@ -212,7 +236,7 @@ impl Collector {
             self.system_init_ms,
             &self.layouts,
             self.status.clone(),
-            self.continuity,
+            &self.continuity,
         )
         .await?;
         tracing::info!(
@@ -220,7 +244,8 @@ impl Collector {
             max_message = transport.max_message(), "exporting"
         );
         let outcome = self.send_through(&mut transport).await;
-        self.continuity = transport.continuity();
+        // Before the socket is closed: whoever has the port next goes on from here.
+        *super::lock(&self.continuity) = transport.continuity();
         outcome
     }
 

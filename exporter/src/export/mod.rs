@@ -9,6 +9,7 @@
 mod account;
 mod batch;
 pub mod collector;
+mod collectors;
 pub mod columns;
 pub mod kinds;
 pub mod layouts;
@@ -18,10 +19,12 @@ mod transport;
 pub use account::CollectorStatus;
 pub use batch::Batch;
 pub use collector::{Collector, CollectorHandle, Shared};
+pub use collectors::Collectors;
 pub use columns::{Column, Elements, Limits, Listed};
 pub use layouts::{InterfaceRecord, Layouts, TemplateIds};
 pub use transport::address_facing;
 
+use crate::config;
 use crate::ledger::{Ledger, LossReason};
 use crate::record::{Record, UnixTime};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

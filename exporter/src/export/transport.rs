@@ -74,10 +74,13 @@ impl Transport {
         system_init_ms: u64,
         layouts: &Layouts,
         status: Arc<Mutex<CollectorStatus>>,
-        mut continuity: Continuity,
+        continuity: &Mutex<Continuity>,
     ) -> io::Result<Self> {
         let peer = resolve(config).await?;
-        let socket = bind(config, peer, continuity.port)?;
+        let kept_port = super::lock(continuity).port;
+        let socket = bind(config, peer, kept_port)?;
+        // Only now: nobody else sends from this port any more.
+        let mut continuity = *super::lock(continuity);
         socket.connect(&peer.into())?;
         let source = socket.local_addr()?.as_socket();
         continuity.port = source.map_or(0, |source| source.port());
