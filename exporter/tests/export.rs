@@ -409,6 +409,55 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
     }
 }
 
+#[test]
+fn options_say_which_fields_are_flow_keys() {
+    let mut sink = Sink::new(SocketAddr::new(addresses()[0], 0));
+    let mut config = collector_at(sink.address(), Protocol::Ipfix);
+    config.domain_id = Some(77);
+    let exporter = Exporter::start(&[config]);
+    exporter.send(records(20));
+    sink.receive_until(|sink| {
+        sink.records.len() == 20 && sink.options_with(e::FLOW_KEY_INDICATOR) == 10
+    });
+    drop(exporter.finish());
+    sink.receive_rest();
+    sink.assert_sound();
+    let not_keys = [
+        e::OCTET_DELTA_COUNT,
+        e::PACKET_DELTA_COUNT,
+        e::FLOW_START_MILLISECONDS,
+        e::FLOW_END_MILLISECONDS,
+        e::IP_CLASS_OF_SERVICE,
+        e::TCP_CONTROL_BITS,
+        e::MINIMUM_TTL,
+        e::MAXIMUM_TTL,
+        e::FLOW_END_REASON,
+    ];
+    for option in &sink.options {
+        let Some(keys) = option.number(e::FLOW_KEY_INDICATOR) else {
+            continue;
+        };
+        assert_eq!(option.number(e::OBSERVATION_DOMAIN_ID), Some(77));
+        assert_eq!(
+            option.domain, 0,
+            "nobody's sequence of records is disturbed"
+        );
+        let template = u16::try_from(option.number(e::TEMPLATE_ID).unwrap()).unwrap();
+        let fields = &sink.meanings[&(77, template)];
+        // The templates alternate between ingress and egress.
+        let elsewhere = if template % 2 == 0 {
+            e::EGRESS_INTERFACE
+        } else {
+            e::INGRESS_INTERFACE
+        };
+        for (bit, (id, _)) in fields.iter().enumerate() {
+            let is_key = not_keys.iter().all(|e| e.id() != *id) && elsewhere.id() != *id;
+            assert_eq!(keys >> bit & 1 == 1, is_key, "{template}: {id}");
+        }
+        assert_eq!(keys >> fields.len(), 0);
+    }
+}
+
 fn ip(arguments: &str) {
     let output = Command::new("ip")
         .args(arguments.split(' '))

@@ -10,8 +10,10 @@ use ebpfix::config::{self, Elements};
 use ebpfix::ledger::Count;
 use ebpfix::record::Record;
 use export_common::judges::{Daemon, Scratch, nfcapd, nfdump, tshark, write_capture};
-use export_common::{Exporter, PROTOCOLS, Sink, collector_at, record, records, total, unused_port};
-use ipfix::Protocol;
+use export_common::{
+    Exporter, NOW_MS, PROTOCOLS, Sink, collector_at, record, records, total, unused_port,
+};
+use ipfix::{Protocol, elements as e};
 
 /// A collector's list, read as from a file.
 fn elements(protocol: Protocol, list: &str) -> Option<Elements> {
@@ -192,6 +194,40 @@ fn what_waits_for_an_old_list_is_sent_by_it() {
             assert_eq!(status[0].records, 500);
             let old = sink.records.iter().filter(|r| r.template >= 512);
             assert_eq!(old.count(), 1500);
+        }
+    }
+}
+
+/// Times of sysUptime mean something in IPFIX too: the collector is told of its zero.
+#[test]
+fn the_zero_of_sys_uptime_is_told_where_records_need_it() {
+    const INIT_MS: u64 = NOW_MS / 1000 * 1000 - 3_600_000;
+    for (list, needed) in [
+        (SHORT, false),
+        (
+            "\"packetDeltaCount\", \"octetDeltaCount\", \"flowEndSysUpTime\"",
+            true,
+        ),
+    ] {
+        let mut sink = sink();
+        let collector = with_elements(sink.address(), Protocol::Ipfix, list);
+        let exporter = Exporter::start(&[collector]);
+        exporter.send(records(10));
+        sink.receive_until(|sink| {
+            sink.records.len() == 10 && sink.options_with(e::FLOW_KEY_INDICATOR) > 0
+        });
+        drop(exporter.finish());
+        sink.receive_rest();
+        sink.assert_sound();
+        let told: Vec<_> = sink
+            .options
+            .iter()
+            .filter_map(|o| Some((o.domain, o.number(e::SYSTEM_INIT_TIME_MILLISECONDS)?)))
+            .collect();
+        if needed {
+            assert!(!told.is_empty() && told.iter().all(|told| *told == (1, INIT_MS)));
+        } else {
+            assert_eq!(told, []);
         }
     }
 }

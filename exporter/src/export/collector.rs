@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::columns::{Elements, Limits};
 use super::layouts::{
     ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
-    Sampling, TemplateIds,
+    Sampling, SystemInit, TemplateIds,
 };
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
@@ -357,7 +357,8 @@ impl Collector {
             }
     }
 
-    /// Sends options data: interfaces, sampling, what was sent and lost.
+    /// Sends options data: sampling, the zero of sysUptime, Flow Keys, interfaces, what was sent and
+    /// lost.
     async fn tell(&self, transport: &mut Transport, told: &mut Option<Told>) -> io::Result<()> {
         let shared = self.shared.borrow().clone();
         let layouts = &self.layouts;
@@ -370,6 +371,15 @@ impl Collector {
                 interval: shared.sampling.max(1),
             };
             send_all(transport, Of::Data, &layouts.sampling, &[sampling]).await?;
+        }
+        if let Some(layout) = &layouts.system_init {
+            let system_init = SystemInit {
+                domain: self.domain,
+            };
+            send_all(transport, Of::Data, layout, &[system_init]).await?;
+        }
+        if let Some(layout) = &layouts.flow_keys {
+            send_all(transport, Of::Process, layout, &layouts.keys(self.domain)).await?;
         }
         send_all(
             transport,

@@ -422,6 +422,38 @@ pub static COLUMNS: &[Column] = &[
     },
 ];
 
+/// The elements that tell a part of the Flow Key, but for the interfaces.
+const FLOW_KEYS: &[Element] = &[
+    e::SOURCE_IPV4_ADDRESS,
+    e::DESTINATION_IPV4_ADDRESS,
+    e::SOURCE_IPV6_ADDRESS,
+    e::DESTINATION_IPV6_ADDRESS,
+    e::SOURCE_TRANSPORT_PORT,
+    e::DESTINATION_TRANSPORT_PORT,
+    e::PROTOCOL_IDENTIFIER,
+    e::IP_VERSION,
+    e::ICMP_TYPE_CODE_IPV4,
+    e::ICMP_TYPE_CODE_IPV6,
+    e::ICMP_TYPE_IPV4,
+    e::ICMP_CODE_IPV4,
+    e::ICMP_TYPE_IPV6,
+    e::ICMP_CODE_IPV6,
+    e::OBSERVATION_POINT_ID,
+    e::FLOW_DIRECTION,
+    e::SOURCE_MAC_ADDRESS,
+    e::DESTINATION_MAC_ADDRESS,
+    e::POST_SOURCE_MAC_ADDRESS,
+    e::POST_DESTINATION_MAC_ADDRESS,
+    e::VLAN_ID,
+    e::POST_VLAN_ID,
+    e::DOT1Q_VLAN_ID,
+    e::POST_DOT1Q_VLAN_ID,
+    e::DOT1Q_CUSTOMER_VLAN_ID,
+    e::POST_DOT1Q_CUSTOMER_VLAN_ID,
+    e::ETHERNET_TYPE,
+    e::SAMPLING_INTERVAL,
+];
+
 /// `samplingAlgorithm` and `samplerMode` of random sampling.
 const AT_RANDOM: u64 = 2;
 
@@ -488,6 +520,17 @@ impl Column {
     /// Whether records of this kind have it.
     pub fn applies_to(&self, protocol: Protocol, kind: RecordKind) -> bool {
         (self.applies)(protocol, kind)
+    }
+
+    /// Whether it tells a part of the Flow Key ([`FlowId`](ebpfix_probes::abi::FlowId)) in records of
+    /// this kind: what all packets of a flow have in common.
+    pub fn is_flow_key(&self, kind: RecordKind) -> bool {
+        match self.element {
+            // The other one is not known.
+            e::INGRESS_INTERFACE => !kind.egress,
+            e::EGRESS_INTERFACE => kind.egress,
+            element => FLOW_KEYS.contains(&element),
+        }
     }
 
     /// The lengths in octets that a list may give.
@@ -669,6 +712,24 @@ impl Elements {
         self.0
             .iter()
             .filter(move |listed| listed.column.applies_to(protocol, kind))
+    }
+
+    /// `flowKeyIndicator` of records of this kind: the n-th least significant bit is set where the n-th
+    /// field is a Flow Key. There are bits for 64 fields.
+    pub(super) fn flow_keys(&self, protocol: Protocol, kind: RecordKind) -> u64 {
+        self.of_kind(protocol, kind)
+            .zip(0..u64::BITS)
+            .filter(|(listed, _)| listed.column.is_flow_key(kind))
+            .fold(0, |keys, (_, bit)| keys | 1 << bit)
+    }
+
+    /// Whether there are times of sysUptime in the list, which mean nothing but with the time of its
+    /// zero.
+    pub(super) fn needs_system_init(&self) -> bool {
+        self.0.iter().any(|listed| {
+            let element = listed.column.element;
+            element == e::FLOW_START_SYS_UP_TIME || element == e::FLOW_END_SYS_UP_TIME
+        })
     }
 
     /// What a record may count at most.

@@ -24,6 +24,8 @@ const SAMPLING_TEMPLATE: u16 = 301;
 const METERING_TEMPLATE: u16 = 302;
 const EXPORTING_TEMPLATE: u16 = 303;
 const NOT_SENT_TEMPLATE: u16 = 304;
+const FLOW_KEYS_TEMPLATE: u16 = 305;
+const SYSTEM_INIT_TEMPLATE: u16 = 306;
 /// From here on are blocks of Template IDs, one for each list of elements.
 const FIRST_BLOCK: u16 = 512;
 /// Template IDs of a block.
@@ -149,6 +151,24 @@ pub struct ExportingReliability {
     pub last_ms: u64,
 }
 
+/// Which fields of a template are Flow Keys (RFC 7011 section 4.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlowKeys {
+    /// `observationDomainId`: whose template it is.
+    pub domain: u32,
+    /// `templateId`.
+    pub template: u16,
+    /// `flowKeyIndicator`.
+    pub keys: u64,
+}
+
+/// When sysUptime was zero, for records with times of sysUptime.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SystemInit {
+    /// `observationDomainId`.
+    pub domain: u32,
+}
+
 /// Every layout of a Transport Session.
 pub struct Layouts {
     records: Vec<Layout<Record>>,
@@ -162,6 +182,12 @@ pub struct Layouts {
     pub exporting: Option<Layout<ExportingStatistics>>,
     /// Reliability of the Exporting Process; IPFIX only.
     pub not_sent: Option<Layout<ExportingReliability>>,
+    /// Flow Keys of the templates of records; IPFIX only.
+    pub flow_keys: Option<Layout<FlowKeys>>,
+    /// The zero of sysUptime; IPFIX only, where records need it: in `NetFlow` v9 each header tells it.
+    pub system_init: Option<Layout<SystemInit>>,
+    /// `flowKeyIndicator` of each kind of record.
+    keys: Vec<u64>,
 }
 
 impl Layouts {
@@ -180,6 +206,14 @@ impl Layouts {
             metering: ipfix.then(metering_layout).transpose()?,
             exporting: ipfix.then(exporting_layout).transpose()?,
             not_sent: ipfix.then(not_sent_layout).transpose()?,
+            flow_keys: ipfix.then(flow_keys_layout).transpose()?,
+            system_init: (ipfix && elements.needs_system_init())
+                .then(system_init_layout)
+                .transpose()?,
+            keys: RecordKind::ALL
+                .into_iter()
+                .map(|kind| elements.flow_keys(protocol, kind))
+                .collect(),
         })
     }
 
@@ -191,6 +225,16 @@ impl Layouts {
     /// The layouts of records.
     pub fn records(&self) -> &[Layout<Record>] {
         &self.records
+    }
+
+    /// The Flow Keys of the templates of records.
+    pub fn keys(&self, domain: u32) -> Vec<FlowKeys> {
+        let of = |(layout, keys): (&Layout<Record>, &u64)| FlowKeys {
+            domain,
+            template: layout.template_id(),
+            keys: *keys,
+        };
+        self.records.iter().zip(&self.keys).map(of).collect()
     }
 }
 
@@ -319,6 +363,30 @@ fn not_sent_layout() -> Result<Layout<ExportingReliability>, LayoutError> {
         .unsigned(e::NOT_SENT_OCTET_TOTAL_COUNT, 8, |r, _| r.not_sent_octets)
         .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.first_ms)
         .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.last_ms)
+        .build()
+}
+
+/// Beside the template its domain is in the scope: the records go in another one.
+fn flow_keys_layout() -> Result<Layout<FlowKeys>, LayoutError> {
+    Layout::options_builder(Protocol::Ipfix, FLOW_KEYS_TEMPLATE)
+        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &FlowKeys, _| {
+            r.domain.into()
+        })
+        .unsigned(e::TEMPLATE_ID, 2, |r, _| r.template.into())
+        .end_of_scope()
+        .unsigned(e::FLOW_KEY_INDICATOR, 8, |r, _| r.keys)
+        .build()
+}
+
+fn system_init_layout() -> Result<Layout<SystemInit>, LayoutError> {
+    Layout::options_builder(Protocol::Ipfix, SYSTEM_INIT_TEMPLATE)
+        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &SystemInit, _| {
+            r.domain.into()
+        })
+        .end_of_scope()
+        .unsigned(e::SYSTEM_INIT_TIME_MILLISECONDS, 8, |_, context| {
+            context.system_init_ms
+        })
         .build()
 }
 

@@ -114,6 +114,9 @@ impl Transport {
         for layout in layouts.records() {
             register(&mut data, layout);
         }
+        if let Some(layout) = &layouts.system_init {
+            register(&mut data, layout);
+        }
         // NetFlow v9 counts packets, not records, so that options in the same domain disturb no
         // collector's sequence check; and it knows no domain for the process.
         let apart = domain != PROCESS_DOMAIN && config.protocol == Protocol::Ipfix;
@@ -128,6 +131,9 @@ impl Transport {
             register(session, layout);
         }
         if let Some(layout) = &layouts.not_sent {
+            register(session, layout);
+        }
+        if let Some(layout) = &layouts.flow_keys {
             register(session, layout);
         }
         let now = Instant::now();
