@@ -278,7 +278,7 @@ impl Daemon {
         format!(
             "interfaces: {}, collectors: {}, packets observed: {}, lost: {}",
             self.watched.status().len(),
-            self.collectors.running.len(),
+            self.collectors.running().len(),
             ledger.observed.packets,
             ledger.lost.total().packets
         )
