@@ -10,7 +10,7 @@ mod metering;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{Collector, CollectorHandle, Export, InterfaceRecord, Shared, address_facing};
+use crate::export::{Collectors, InterfaceRecord, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
@@ -32,7 +32,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// How long collectors get, at the end, for what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -98,13 +97,8 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         sampling: config.observation.sampling.get(),
         ..Shared::default()
     }));
-    let mut collectors = Collectors {
-        running: Vec::new(),
-        tasks: JoinSet::new(),
-        began: UnixTime::from(SystemTime::now()),
-        told,
-    };
-    let export = collectors.set(&config, &ledger)?;
+    let mut collectors = Collectors::new(UnixTime::from(SystemTime::now()), told);
+    let export = collectors.set(&config.collectors, config.observation.domain_id, &ledger)?;
     let metering = Metering {
         drain,
         drain_interval: config.observation.drain_interval,
@@ -213,14 +207,8 @@ impl Daemon {
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         self.share_with(interfaces);
         // The queues end when the last handle is gone.
-        let Collectors {
-            running, mut tasks, ..
-        } = self.collectors;
-        drop(running);
-        let all = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
+        if !self.collectors.end(LAST_WORDS).await {
             tracing::warn!("a collector took too long: what it was not sent is lost");
-            tasks.shutdown().await;
         }
         self.sources.ledger()
     }
@@ -248,7 +236,8 @@ impl Daemon {
         for key in needing_restart(&self.config, &new) {
             tracing::warn!(key, "changed, but takes effect at the next start only");
         }
-        match self.collectors.set(&new, &self.ledger) {
+        let domain = new.observation.domain_id;
+        match self.collectors.set(&new.collectors, domain, &self.ledger) {
             Ok(export) => {
                 let _ = self.meter.send(Command::Export(export));
             }
@@ -274,7 +263,7 @@ impl Daemon {
         let status = self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
-            &self.collectors.running,
+            self.collectors.running(),
             self.watched.status(),
         );
         match serde_json::to_value(&status) {
@@ -289,7 +278,7 @@ impl Daemon {
         format!(
             "interfaces: {}, collectors: {}, packets observed: {}, lost: {}",
             self.watched.status().len(),
-            self.collectors.running.len(),
+            self.collectors.running().len(),
             ledger.observed.packets,
             ledger.lost.total().packets
         )
@@ -327,43 +316,6 @@ impl Daemon {
             ignored_first_ms: first,
             ignored_last_ms: last,
         }));
-    }
-}
-
-/// The collectors that run, and their tasks.
-struct Collectors {
-    running: Vec<CollectorHandle>,
-    tasks: JoinSet<()>,
-    began: UnixTime,
-    told: watch::Receiver<Arc<Shared>>,
-}
-
-impl Collectors {
-    /// Goes over to the collectors of a configuration: those that stay the same go on undisturbed,
-    /// those that are gone send what they have and end.
-    fn set(&mut self, config: &Config, ledger: &Arc<Ledger>) -> Result<Export, ipfix::LayoutError> {
-        let domain = config.observation.domain_id;
-        let mut running = Vec::new();
-        let mut new = Vec::new();
-        for collector in &config.collectors {
-            let same = self
-                .running
-                .iter()
-                .find(|handle| handle.is_for(collector, domain));
-            if let Some(handle) = same {
-                running.push(handle.clone());
-                continue;
-            }
-            let (handle, task) =
-                Collector::new(collector.clone(), domain, self.began, self.told.clone())?;
-            running.push(handle);
-            new.push(task);
-        }
-        for task in new {
-            self.tasks.spawn(task.run());
-        }
-        self.running = running;
-        Ok(Export::new(ledger.clone(), self.running.clone()))
     }
 }
 

@@ -74,10 +74,13 @@ impl Transport {
         system_init_ms: u64,
         layouts: &Layouts,
         status: Arc<Mutex<CollectorStatus>>,
-        mut continuity: Continuity,
+        continuity: &Mutex<Continuity>,
     ) -> io::Result<Self> {
         let peer = resolve(config).await?;
-        let socket = bind(config, peer, continuity.port)?;
+        let kept_port = super::lock(continuity).port;
+        let socket = bind(config, peer, kept_port)?;
+        // Only now: nobody else sends from this port any more.
+        let mut continuity = *super::lock(continuity);
         socket.connect(&peer.into())?;
         let source = socket.local_addr()?.as_socket();
         continuity.port = source.map_or(0, |source| source.port());
@@ -109,6 +112,9 @@ impl Transport {
         for layout in layouts.records() {
             register(&mut data, layout);
         }
+        if let Some(layout) = &layouts.system_init {
+            register(&mut data, layout);
+        }
         // NetFlow v9 counts packets, not records, so that options in the same domain disturb no
         // collector's sequence check; and it knows no domain for the process.
         let apart = domain != PROCESS_DOMAIN && config.protocol == Protocol::Ipfix;
@@ -123,6 +129,9 @@ impl Transport {
             register(session, layout);
         }
         if let Some(layout) = &layouts.not_sent {
+            register(session, layout);
+        }
+        if let Some(layout) = &layouts.flow_keys {
             register(session, layout);
         }
         let now = Instant::now();
