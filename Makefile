@@ -6,13 +6,13 @@ ifneq ($(SUDO),)
 AS_ROOT := $(SUDO) --preserve-env=HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,EBPFIX_SHARED,EBPFIX_BIN env "PATH=$$PATH"
 endif
 
-.PHONY: help run build test lint unit e2e setup setup-run setup-build
+.PHONY: help run build test lint unit e2e bench setup setup-run setup-build
 
 help:
 	@echo "make run    install what is missing, build, show this machine's flows"
 	@echo "make test   install what is missing, run every check and test (as root)"
 	@echo "make build  install what is missing, build target/release/ebpfix"
-	@echo "also: setup lint unit e2e"
+	@echo "also: setup lint unit e2e bench"
 
 run: setup-run
 	cargo build --release -p ebpfix
@@ -44,3 +44,6 @@ e2e: setup
 	cargo test -p ebpfix-tests --no-run
 	# Root: they build network namespaces and load programs into the kernel.
 	$(AS_ROOT) cargo test -p ebpfix-tests --no-fail-fast -- --test-threads=2
+
+bench: setup-build
+	cargo bench -p ipfix-bench
