@@ -20,6 +20,8 @@ test_packages() {
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
     # procps for `kill`, which a minimal system has only inside its shell.
     echo python3 python3-dpkt procps
+    # libFuzzer is written in it.
+    echo g++
 }
 
 main() {
