@@ -15,11 +15,14 @@
 //! 61 x254      interfaceName = "a" x254
 //! ```
 
-use std::collections::BTreeMap;
+mod capture;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
+use capture::Capture;
 use ipfix::{
     AbstractType, Decoder, DecoderLimits, Element, Layout, LayoutBuilder, Protocol, Semantics,
     Session, SessionOptions, VARIABLE_LENGTH, Value, Written, elements, v9_scope,
@@ -57,6 +60,65 @@ fn every_wrong_octet_is_found() {
             assert!(check(&replaced("")).is_err(), "{name}: without {line}");
         }
     }
+}
+
+/// An independent judge of the text: Wireshark's dissector finds the same values in the octets.
+#[test]
+fn tshark_reads_every_file_like_this() {
+    const FIELDS: [(&str, &str); 14] = [
+        ("sourceIPv4Address", "cflow.srcaddr"),
+        ("destinationIPv4Address", "cflow.dstaddr"),
+        ("ipNextHopIPv4Address", "cflow.nexthop"),
+        ("sourceIPv6Address", "cflow.srcaddrv6"),
+        ("sourceMacAddress", "cflow.srcmac"),
+        ("sourceTransportPort", "cflow.srcport"),
+        ("protocolIdentifier", "cflow.protocol"),
+        ("octetDeltaCount", "cflow.octets"),
+        ("packetDeltaCount", "cflow.packets"),
+        ("interfaceName", "cflow.if_name"),
+        ("samplingInterval", "cflow.sampling_interval"),
+        ("exportedMessageTotalCount", "cflow.packetsexp"),
+        ("ignoredOctetTotalCount", "cflow.ignore_octets"),
+        ("notSentPacketTotalCount", "cflow.notsent_packets"),
+    ];
+    const PROBLEMS: [&str; 2] = ["_ws.expert.message", "_ws.malformed"];
+    let files = files();
+    let messages: Vec<Vec<u8>> = files
+        .values()
+        .map(|text| Golden::read(text).unwrap().octets())
+        .collect();
+    let packets = (1..)
+        .zip(&messages)
+        .map(|(n, message)| (n, message.as_slice()));
+    let capture = Capture::new("golden", packets);
+    let names: Vec<&str> = FIELDS
+        .iter()
+        .map(|(_, name)| *name)
+        .chain(PROBLEMS)
+        .collect();
+    let mut compared = BTreeSet::new();
+    for ((name, text), read) in files.iter().zip(capture.dissect(&names)) {
+        let golden = Golden::read(text).unwrap();
+        for ((element, field), read) in FIELDS.iter().zip(&read) {
+            let known = elements::by_name(element).unwrap();
+            let values = golden.lines.iter().filter_map(|line| {
+                let value = line.text.strip_prefix(element)?.strip_prefix(" = ")?;
+                Some(match parse(known, value)? {
+                    Cell::Unsigned(number) => number.to_string(),
+                    Cell::Text(text) => text,
+                    _ => value.to_owned(),
+                })
+            });
+            let wanted: Vec<String> = values.collect();
+            let read: Vec<&str> = read.split(',').filter(|value| !value.is_empty()).collect();
+            assert_eq!(read, wanted, "{name}: {field}");
+            if !wanted.is_empty() {
+                compared.insert(field);
+            }
+        }
+        assert_eq!(read[FIELDS.len()..], ["", ""], "{name}");
+    }
+    assert_eq!(compared.len(), FIELDS.len(), "{compared:?}");
 }
 
 /// Name and text of the files.
