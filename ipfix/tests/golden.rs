@@ -587,8 +587,13 @@ fn read_set(
         last.must_be(&vec![0; last.octets.len()])?;
         inside = before;
     }
-    let content = if id == protocol.template_set_id() || id == protocol.options_template_set_id() {
-        let options = id == protocol.options_template_set_id();
+    let [flow_templates, options_templates] = if protocol == Protocol::Ipfix {
+        [2, 3]
+    } else {
+        [0, 1]
+    };
+    let content = if id == flow_templates || id == options_templates {
+        let options = id == options_templates;
         let mut templates = Vec::new();
         while !inside.is_empty() {
             templates.push(read_template(&mut inside, protocol, options)?);
