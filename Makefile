@@ -6,12 +6,13 @@ ifneq ($(SUDO),)
 AS_ROOT := $(SUDO) --preserve-env=HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,EBPFIX_SHARED,EBPFIX_BIN env "PATH=$$PATH"
 endif
 
-.PHONY: help run build test lint unit e2e setup setup-run setup-build
+.PHONY: help run build test lint unit e2e bench setup setup-run setup-build setup-bench
 
 help:
 	@echo "make run    install what is missing, build, show this machine's flows"
 	@echo "make test   install what is missing, run every check and test (as root)"
 	@echo "make build  install what is missing, build target/release/ebpfix"
+	@echo "make bench  install what is missing, race against other exporters (as root)"
 	@echo "also: setup lint unit e2e"
 
 run: setup-run
@@ -32,6 +33,9 @@ setup-run:
 setup-build:
 	packaging/setup/install.sh build
 
+setup-bench:
+	packaging/setup/install.sh bench
+
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -44,3 +48,9 @@ e2e: setup
 	cargo test -p ebpfix-tests --no-run
 	# Root: they build network namespaces and load programs into the kernel.
 	$(AS_ROOT) cargo test -p ebpfix-tests --no-fail-fast -- --test-threads=2
+
+# Figures, not verdicts: nothing here decides whether a build is good.
+bench: setup-bench
+	cargo build --release -p ebpfix -p ebpfix-bench
+	$(AS_ROOT) $(TARGET)/release/packet-cost
+	$(AS_ROOT) $(TARGET)/release/race

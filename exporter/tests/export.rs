@@ -357,7 +357,7 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
 
         let process_domain = match protocol {
             Protocol::Ipfix => 0,
-            Protocol::NetflowV9 => 77,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => 77,
         };
         let names: Vec<_> = sink
             .options
@@ -372,7 +372,7 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
         assert_eq!(last.text(e::INTERFACE_DESCRIPTION), "the uplink wan1");
         let scope = match protocol {
             Protocol::Ipfix => e::INGRESS_INTERFACE,
-            Protocol::NetflowV9 => ipfix::v9_scope::INTERFACE,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ipfix::v9_scope::INTERFACE,
         };
         assert_eq!(last.number(scope), Some(4));
         let sampling: Vec<_> = sink

@@ -163,7 +163,9 @@ fn tshark_reads_every_kind_of_record() {
         let icmp = |n: u64| if n < 6 { "0x0800" } else { "0x8000" }.to_owned();
         match protocol {
             Protocol::Ipfix => is("cflow.icmp_type_code_ipv4", &[4, 5], &icmp),
-            Protocol::NetflowV9 => is("cflow.icmp_type_code_ipv4", &[4, 5, 6, 7], &icmp),
+            Protocol::NetflowV9 | Protocol::NetflowV5 => {
+                is("cflow.icmp_type_code_ipv4", &[4, 5, 6, 7], &icmp)
+            }
         }
         is("cflow.ip_version", ip, &|n| {
             if v4.contains(&n) { "4" } else { "6" }.to_owned()
@@ -199,7 +201,7 @@ fn tshark_reads_every_kind_of_record() {
                 is("cflow.abstimestart", &NUMBERS, &always(start));
                 is("cflow.abstimeend", &NUMBERS, &always(end));
             }
-            Protocol::NetflowV9 => {
+            Protocol::NetflowV9 | Protocol::NetflowV5 => {
                 // An hour after sysUptime began, which is rounded down to the second.
                 is("cflow.timestart", &NUMBERS, &always("3597.623000000"));
                 is("cflow.timeend", &NUMBERS, &always("3600.123000000"));

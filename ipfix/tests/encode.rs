@@ -38,7 +38,9 @@ fn flow_layout_as(protocol: Protocol, template_id: u16) -> Layout<Flow> {
         .unsigned(ie::TCP_CONTROL_BITS, 1, |flow, _| flow.flags);
     match protocol {
         Protocol::Ipfix => layout.unsigned(ie::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => layout.uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => {
+            layout.uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms)
+        }
     }
     .unsigned(ie::IP_VERSION, 1, |_, _| 4)
     .build()
@@ -53,7 +55,9 @@ fn sampling_layout(protocol: Protocol) -> Layout<Sampling> {
     let builder = Layout::options_builder(protocol, 300);
     match protocol {
         Protocol::Ipfix => builder.unsigned(ie::OBSERVATION_DOMAIN_ID, 4, |_, _| 7),
-        Protocol::NetflowV9 => builder.unsigned(v9_scope::SYSTEM, 4, |_, _| 7),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => {
+            builder.unsigned(v9_scope::SYSTEM, 4, |_, _| 7)
+        }
     }
     .end_of_scope()
     .unsigned(ie::SAMPLING_INTERVAL, 4, |sampling: &Sampling, _| {
@@ -222,7 +226,7 @@ fn sequence_numbers_wrap() {
         assert_eq!(send(&[]), Some(u32::MAX), "templates alone");
         let next = match protocol {
             Protocol::Ipfix => [u32::MAX, 2],
-            Protocol::NetflowV9 => [0, 1],
+            Protocol::NetflowV9 | Protocol::NetflowV5 => [0, 1],
         };
         assert_eq!(send(&[FLOW, FLOW, FLOW]), Some(next[0]));
         assert_eq!(send(&[FLOW]), Some(next[1]));

@@ -1,9 +1,12 @@
 //! What the daemon does beyond counting: where it sends, what it does with duplicates, reloading.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::Duration;
 
 use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
+use ebpfix_tests::process::Program;
 use ebpfix_tests::{
     Count, Ebpfix, Injector, Lab, Namespace, Nfcapd, Settings, VethOptions, traffic, wait_for,
 };
@@ -142,4 +145,52 @@ fn a_reload_changes_the_collectors_and_loses_nothing() {
         .map(|nfcapd| nfcapd.stop().packets)
         .sum();
     assert_eq!(packets, 2, "each packet at one of the collectors");
+}
+
+/// A service manager hears when the exporter is ready, alive, reloading and ending.
+#[test]
+fn a_service_manager_is_told() {
+    let (lab, a, b) = link("manager");
+    let address = lab.folder().join("notify");
+    let manager = UnixDatagram::bind(&address).expect("a socket");
+    manager
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout");
+    let config = lab.folder().join("managed.toml");
+    let run_dir = lab.folder().join("managed");
+    let pin_dir = Path::new("/sys/fs/bpf/ebpfix-test-managed");
+    let settings = Settings::new("b0", &["ingress"]).collector(9001, "ipfix");
+    fs::write(&config, settings.text(&run_dir, pin_dir)).expect("the configuration");
+    let program = Program::new("env")
+        .arg(format!("NOTIFY_SOCKET={}", address.display()))
+        .arg("WATCHDOG_USEC=600000")
+        .arg(ebpfix_tests::ebpfix::binary())
+        .args(["run", "--config"])
+        .arg(&config);
+    let process = lab.start(&b, &program);
+    let hear = |what: &str| loop {
+        let mut octets = [0; 4096];
+        let length = manager
+            .recv(&mut octets)
+            .unwrap_or_else(|error| panic!("{what}: {error}\n{}", process.stderr()));
+        let text = String::from_utf8_lossy(&octets[..length]).into_owned();
+        if text.lines().any(|line| line == what) {
+            return text;
+        }
+    };
+    let ready = hear("READY=1");
+    assert!(
+        ready.contains("STATUS=interfaces: 1, collectors: 1"),
+        "{ready}"
+    );
+    send(&a, 1);
+    let _ = hear("WATCHDOG=1");
+    let _ = hear("WATCHDOG=1");
+    process.signal(Signal::SIGHUP);
+    let reloading = hear("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    let _ = hear("READY=1");
+    process.signal(Signal::SIGTERM);
+    let _ = hear("STOPPING=1");
+    let _ = process.wait(Duration::from_secs(20)).success();
 }

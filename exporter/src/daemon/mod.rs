@@ -5,6 +5,7 @@
 
 pub mod control;
 mod interfaces;
+mod manager;
 mod metering;
 pub mod status;
 
@@ -18,12 +19,14 @@ use crate::observe::{
 use crate::record::UnixTime;
 use control::{Control, Question, Reply};
 use interfaces::Watched;
+use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
 use status::Sources;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -149,13 +152,24 @@ impl Daemon {
     async fn serve(&mut self, signals: &mut Signals, control: &Control, links: &mut Links) {
         let mut share = tokio::time::interval(SHARE_EVERY);
         let mut verify = tokio::time::interval(VERIFY_EVERY);
+        let mut watchdog = Watchdog::new();
+        let mut alive = tokio::time::interval(watchdog.interval());
         let mut netlink = true;
+        manager::ready(&self.summary());
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return,
                 _ = signals.interrupt.recv() => return,
-                _ = signals.hangup.recv() => self.reload(),
+                _ = signals.hangup.recv() => {
+                    manager::reloading();
+                    self.reload();
+                    manager::ready(&self.summary());
+                }
                 _ = share.tick() => self.share(),
+                _ = alive.tick() => {
+                    let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
+                    watchdog.alive(rounds, &self.summary());
+                }
                 _ = verify.tick() => if self.watched.verify() {
                     self.share();
                 },
@@ -192,6 +206,7 @@ impl Daemon {
     /// The end: nothing more is counted, all that was is exported as far as it can be.
     async fn stop(mut self, thread: JoinHandle<()>) -> Snapshot {
         tracing::info!("ending: exporting what is held");
+        manager::stopping();
         let interfaces = self.watched.records();
         self.watched.stop();
         let _ = self.meter.send(Command::Stop);
@@ -266,6 +281,18 @@ impl Daemon {
             Ok(value) => Reply::Ok(value),
             Err(error) => Reply::Error(error.to_string()),
         }
+    }
+
+    /// One line for `systemctl status`.
+    fn summary(&mut self) -> String {
+        let ledger = self.sources.ledger();
+        format!(
+            "interfaces: {}, collectors: {}, packets observed: {}, lost: {}",
+            self.watched.status().len(),
+            self.collectors.running.len(),
+            ledger.observed.packets,
+            ledger.lost.total().packets
+        )
     }
 
     /// Brings what collectors are told beside records up to date.

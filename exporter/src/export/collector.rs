@@ -150,6 +150,7 @@ impl Collector {
             protocol: match protocol {
                 Protocol::Ipfix => "ipfix",
                 Protocol::NetflowV9 => "netflow-v9",
+                Protocol::NetflowV5 => "netflow-v5",
             },
             ..CollectorStatus::default()
         }));

@@ -272,7 +272,7 @@ fn times(protocol: Protocol, layout: LayoutBuilder<Record>) -> LayoutBuilder<Rec
                 r.time_flow_start.millis()
             })
             .unsigned(e::FLOW_END_MILLISECONDS, 8, |r, _| r.time_flow_end.millis()),
-        Protocol::NetflowV9 => layout
+        Protocol::NetflowV9 | Protocol::NetflowV5 => layout
             .uptime(e::FLOW_START_SYS_UP_TIME, |r| r.time_flow_start.millis())
             .uptime(e::FLOW_END_SYS_UP_TIME, |r| r.time_flow_end.millis()),
     }
@@ -349,7 +349,7 @@ fn not_sent_layout() -> Result<Layout<ExportingReliability>, LayoutError> {
 fn scope(protocol: Protocol, ipfix: Element, v9: Element) -> Element {
     match protocol {
         Protocol::Ipfix => ipfix,
-        Protocol::NetflowV9 => v9,
+        Protocol::NetflowV9 | Protocol::NetflowV5 => v9,
     }
 }
 

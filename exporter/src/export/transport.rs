@@ -93,10 +93,7 @@ impl Transport {
             status.max_message = max_message;
         }
         let options = |observation_domain, first_sequence| SessionOptions {
-            protocol: config.protocol,
-            observation_domain,
             max_message,
-            system_init_ms,
             first_sequence,
             templates: TemplateSchedule {
                 every_ms: Some(millis(config.template_interval)),
@@ -106,6 +103,7 @@ impl Transport {
                 },
                 ..TemplateSchedule::udp()
             },
+            ..SessionOptions::udp(config.protocol, observation_domain, system_init_ms)
         };
         let mut data = Session::new(options(domain, continuity.data_sequence));
         for layout in layouts.records() {
