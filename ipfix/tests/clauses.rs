@@ -373,7 +373,7 @@ fn elements_that_are_not_known_are_noted() {
     assert_eq!(values(&decoded), [(0x8063, 0x0102_0304)]);
 }
 
-/// Shows 7011/3.3.1/not-mixed, 7011/3.3.2/length, 7011/8.4/no-withdrawals, 7011/8/together,
+/// Shows 7011/3.3.1/not-mixed, 7011/3.3.2/length, 7011/3.3.2/reserved, 7011/8.4/no-withdrawals, 7011/8/together,
 /// 3954/5.2/field-count.
 #[test]
 fn what_is_written_over_udp_has_sets_of_one_kind_and_no_withdrawals() {
@@ -955,7 +955,7 @@ fn no_data_before_their_template() {
     }
 }
 
-/// Shows 7011/8/new-id, 7011/8.4/reuse, 3954/7/constant, 3954/7/no-reuse.
+/// Shows 7011/8/new-id, 7011/8.4/reuse, 3954/7/constant.
 #[test]
 fn an_id_keeps_its_meaning() {
     for protocol in BOTH {

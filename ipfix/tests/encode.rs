@@ -75,6 +75,8 @@ fn session(protocol: Protocol) -> Session {
 }
 
 /// Fills messages to every limit and checks that what is full shows no trace.
+///
+/// Shows 7011/10.3.3/limit.
 #[test]
 fn full_leaves_no_trace_at_any_limit() {
     for protocol in [Protocol::Ipfix, Protocol::NetflowV9] {
@@ -180,6 +182,8 @@ fn an_unfinished_or_empty_message_leaves_the_buffer() {
 }
 
 /// RFC 7011 section 3.3.1: padding is shorter than any record of the set.
+///
+/// Shows 7011/3.3.1/padding-shorter.
 #[test]
 fn padding_is_shorter_than_a_record() {
     for octets in 1..=4_u16 {
@@ -205,6 +209,7 @@ fn padding_is_shorter_than_a_record() {
     }
 }
 
+/// Shows 7011/3.1/sequence, 3954/5.1/sequence.
 #[test]
 fn sequence_numbers_wrap() {
     for protocol in [Protocol::Ipfix, Protocol::NetflowV9] {
@@ -233,6 +238,7 @@ fn sequence_numbers_wrap() {
     }
 }
 
+/// Shows 7011/8.4/again, 7011/8.4/again-configurable, 3954/7/clock.
 #[test]
 fn templates_follow_the_schedule() {
     let layout = flow_layout(Protocol::Ipfix);
@@ -339,6 +345,7 @@ fn scheduled_templates_do_not_starve_the_data() {
     assert!(data_records >= 19, "{data_records}");
 }
 
+/// Shows 7011/6.2/fits, 7011/6.1.9/low-bits-zero.
 #[test]
 fn values_are_fitted_to_their_field() {
     let layout = Layout::builder(Protocol::Ipfix, 256)
@@ -379,6 +386,7 @@ fn values_are_fitted_to_their_field() {
     assert_eq!(hex(records), hex(&wanted));
 }
 
+/// Shows 7011/3.4.1/template-id, 7011/6.2/others.
 #[test]
 fn mistakes_in_layouts() {
     use Protocol::{Ipfix, NetflowV9};
@@ -476,6 +484,7 @@ fn mistakes_in_layouts() {
     );
 }
 
+/// Shows 7011/3.4.2.2/scope-count.
 #[test]
 fn mistakes_in_scopes() {
     use Protocol::{Ipfix, NetflowV9};
@@ -504,6 +513,7 @@ fn mistakes_in_scopes() {
     );
 }
 
+/// Shows 7011/8/new-id.
 #[test]
 fn mistakes_in_sessions() {
     let layout = flow_layout(Protocol::Ipfix);
@@ -559,6 +569,8 @@ fn layouts_are_shared_and_sessions_move() {
 }
 
 /// A layout whose template found no room at the head of a message announces itself before its data.
+///
+/// Shows 7011/8.2/before-data, 3954/7/before-data.
 #[test]
 fn a_template_goes_before_its_first_record() {
     let layouts = [256, 257, 258].map(|id| flow_layout_as(Protocol::Ipfix, id));
@@ -594,6 +606,7 @@ fn a_template_goes_before_its_first_record() {
     assert_eq!((message.length(), message.templates()), (40, 0));
 }
 
+/// Shows 3954/8/switched.
 #[test]
 fn uptime_wraps_and_stops_at_zero() {
     let context = Context {
