@@ -171,6 +171,8 @@ fn round_trip() {
 }
 
 /// sysUptime wraps: a flow from before the wrap in a message from after it.
+///
+/// Shows 3954/8/switched.
 #[test]
 fn sys_uptime_across_its_wrap() {
     let init_ms = (NOW_MS - (1 << 32) + 500) / 1000 * 1000 - 2000;
@@ -194,6 +196,8 @@ fn sys_uptime_across_its_wrap() {
 }
 
 /// What is not known is counted and does not hide the rest.
+///
+/// Shows 7011/9.3/no-template, 7011/8/this-session.
 #[test]
 fn a_late_template() {
     let sent = messages(
@@ -219,6 +223,7 @@ fn a_late_template() {
     assert_eq!(decoder.decode(&1, &sent[2]).unwrap().unknown().len(), 2);
 }
 
+/// Shows 7011/10.3.2/losses, 7011/10.3.2/detection, 3954/5.1/sequence-use.
 #[test]
 fn gaps_are_counted_in_records_or_packets() {
     for (protocol, gap) in [(Protocol::Ipfix, 3 + 4), (Protocol::NetflowV9, 2)] {
@@ -252,6 +257,7 @@ fn ipfix_message(sets: &[u8]) -> Vec<u8> {
     message
 }
 
+/// Shows 7011/8.1/all, 7011/8.1/stop-using.
 #[test]
 fn withdrawals() {
     let mut decoder = Decoder::new(DecoderLimits::default());
@@ -282,6 +288,8 @@ fn withdrawals() {
 
 /// Sets are read in their order: a template holds for the Data Sets after it, also when it replaces
 /// another in the middle of a message.
+///
+/// Shows 7011/8.4/replace, 3954/9/override.
 #[test]
 fn a_template_replaced_within_a_message() {
     let message = ipfix_message(&[
@@ -301,6 +309,7 @@ fn a_template_replaced_within_a_message() {
     assert_eq!(decoder.fields(), 1);
 }
 
+/// Shows 7011/9.1/log.
 #[test]
 fn errors_say_where_and_what() {
     let mut decoder = Decoder::new(DecoderLimits::default());

@@ -96,6 +96,8 @@ fn the_defaults_are_the_meters_own() {
     assert_eq!(metering.duplicates, policy.duplicates);
 }
 
+/// Shows 3954/3.2/inactive, 3954/3.2/active-configurable, 7011/10.1/ports,
+/// 7011/8.4/again-configurable, 3954/7/configurable.
 #[test]
 fn every_key_reaches_its_field() {
     let config = config(FULL);
