@@ -390,6 +390,15 @@ impl Reader<'_> {
                     .to_owned(),
             );
         }
+        for name in [key::TEMPLATE_INTERVAL.name, key::TEMPLATE_MESSAGES.name] {
+            if section.entry(name).is_some() {
+                self.warn(
+                    section.span_of(name),
+                    format!("collector.{name}"),
+                    "NetFlow v5 has no templates: the key means nothing".to_owned(),
+                );
+            }
+        }
         let domain = collector.domain_id.unwrap_or(observation.domain_id);
         if u16::try_from(domain).is_err() {
             self.error(
@@ -460,6 +469,23 @@ impl Reader<'_> {
                 section.span_of(name),
                 Some(dotted(&key::ELEMENTS)),
                 unfit_message(unfit, collector.max_message_size, elements),
+            );
+        }
+        let has = |element| {
+            let list = elements.list().iter();
+            list.map(|listed| listed.column.element)
+                .any(|listed| listed == element)
+        };
+        let ipv4 = has(e::SOURCE_IPV4_ADDRESS) || has(e::DESTINATION_IPV4_ADDRESS);
+        let ipv6 = has(e::SOURCE_IPV6_ADDRESS) || has(e::DESTINATION_IPV6_ADDRESS);
+        if ipv4 != ipv6 {
+            let family = if ipv4 { "IPv6" } else { "IPv4" };
+            self.warn(
+                section.span_of(name),
+                dotted(&key::ELEMENTS),
+                format!(
+                    "there are no addresses of {family} in the list: its flows are sent without any"
+                ),
             );
         }
     }

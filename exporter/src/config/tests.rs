@@ -379,8 +379,30 @@ fn what_is_probably_not_meant_is_warned_of() {
              another protocol it is counted as lost (not_in_protocol)"
         ]
     );
+    let templates = format!("{version_5}template-messages = 5\ntemplate-interval = \"5s\"\n");
+    assert_eq!(
+        warnings(&templates)[1..],
+        [
+            "f:4:21: collector.template-messages: NetFlow v5 has no templates: the key means nothing",
+            "f:5:21: collector.template-interval: NetFlow v5 has no templates: the key means nothing"
+        ]
+    );
     let both = version_5 + "[[collector]]\naddress = \"192.0.2.2\"\n";
     assert_eq!(warnings(&both), [""; 0]);
+    let elements = |list: &str| warnings(&format!("{COLLECTOR}elements = [{list}]\n"));
+    assert_eq!(
+        elements("\"sourceIPv4Address\", \"octetDeltaCount\""),
+        [
+            "f:3:12: collector.elements: there are no addresses of IPv6 in the list: its flows are sent \
+             without any"
+        ]
+    );
+    for sound in [
+        "\"sourceIPv4Address\", \"destinationIPv6Address\", \"octetDeltaCount\"",
+        "\"octetDeltaCount\", \"ingressInterface\"",
+    ] {
+        assert_eq!(elements(sound), [""; 0]);
+    }
     let rare = format!("{COLLECTOR}template-interval = \"1h\"\n");
     assert_eq!(warnings(&rare).len(), 1);
 }
