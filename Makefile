@@ -6,13 +6,14 @@ ifneq ($(SUDO),)
 AS_ROOT := $(SUDO) --preserve-env=HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,EBPFIX_SHARED,EBPFIX_BIN env "PATH=$$PATH"
 endif
 
-.PHONY: help run build test lint unit e2e fuzz fuzz-short bench setup setup-run setup-build
+.PHONY: help run build test lint unit e2e fuzz fuzz-short bench setup setup-run setup-build setup-bench
 
 help:
 	@echo "make run    install what is missing, build, show this machine's flows"
 	@echo "make test   install what is missing, run every check and test (as root)"
 	@echo "make build  install what is missing, build target/release/ebpfix"
-	@echo "also: setup lint unit e2e fuzz bench"
+	@echo "make bench  install what is missing, race against other exporters and libraries (as root)"
+	@echo "also: setup lint unit e2e fuzz"
 
 run: setup-run
 	cargo build --release -p ebpfix
@@ -31,6 +32,9 @@ setup-run:
 
 setup-build:
 	packaging/setup/install.sh build
+
+setup-bench:
+	packaging/setup/install.sh bench
 
 lint: setup
 	cargo fmt --all --check
@@ -53,5 +57,9 @@ fuzz: setup
 fuzz-short: setup
 	ipfix/fuzz/run.sh 15
 
-bench: setup-build
+# Figures, not verdicts: nothing here decides whether a build is good.
+bench: setup-bench
 	cargo bench -p ipfix-bench
+	cargo build --release -p ebpfix -p ebpfix-bench
+	$(AS_ROOT) $(TARGET)/release/packet-cost
+	$(AS_ROOT) $(TARGET)/release/race

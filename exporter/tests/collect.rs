@@ -70,7 +70,7 @@ fn flow_layout(protocol: Protocol, template_id: u16) -> Layout<Flow> {
         Protocol::Ipfix => layout
             .unsigned(e::FLOW_START_MILLISECONDS, 8, |flow, _| flow.start_ms)
             .unsigned(e::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => layout
+        Protocol::NetflowV9 | Protocol::NetflowV5 => layout
             .uptime(e::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
             .uptime(e::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     };
@@ -118,7 +118,7 @@ impl Exporter {
         let protocol = self.session.options().protocol;
         let scope = match protocol {
             Protocol::Ipfix => e::INGRESS_INTERFACE,
-            Protocol::NetflowV9 => ipfix::v9_scope::INTERFACE,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ipfix::v9_scope::INTERFACE,
         };
         let names = Layout::<()>::options_builder(protocol, 257)
             .unsigned(scope, 4, |(), _| 3)
@@ -128,7 +128,7 @@ impl Exporter {
             .unwrap();
         let scope = match protocol {
             Protocol::Ipfix => e::OBSERVATION_DOMAIN_ID,
-            Protocol::NetflowV9 => ipfix::v9_scope::SYSTEM,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ipfix::v9_scope::SYSTEM,
         };
         let sampling = Layout::<()>::options_builder(protocol, 258)
             .unsigned(scope, 4, |(), _| 1)

@@ -139,9 +139,9 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
                 decoded.data_sets.push(data);
                 continue;
             }
-            let options = if set.id == header.protocol.template_set_id() {
+            let options = if Some(set.id) == header.protocol.template_set_id() {
                 false
-            } else if set.id == header.protocol.options_template_set_id() {
+            } else if Some(set.id) == header.protocol.options_template_set_id() {
                 true
             } else {
                 decoded.errors.push(DecodeError {
@@ -919,13 +919,15 @@ impl Domain {
         let sequence = decoded.header.sequence;
         let next = match self.protocol {
             Protocol::NetflowV9 => Some(sequence.wrapping_add(1)),
-            Protocol::Ipfix if decoded.unknown.is_empty() && decoded.errors.is_empty() => {
+            Protocol::Ipfix | Protocol::NetflowV5
+                if decoded.unknown.is_empty() && decoded.errors.is_empty() =>
+            {
                 let records = decoded.records().count();
                 u32::try_from(records)
                     .ok()
                     .map(|records| sequence.wrapping_add(records))
             }
-            Protocol::Ipfix => None,
+            Protocol::Ipfix | Protocol::NetflowV5 => None,
         };
         let after_late = self.after_late.take();
         decoded.sequence = match self
@@ -945,7 +947,9 @@ impl Domain {
             Sequence::Late(_) => {
                 let came = match self.protocol {
                     Protocol::NetflowV9 => 1,
-                    Protocol::Ipfix => next.map_or(0, |next| next.wrapping_sub(sequence)),
+                    Protocol::Ipfix | Protocol::NetflowV5 => {
+                        next.map_or(0, |next| next.wrapping_sub(sequence))
+                    }
                 };
                 self.missing = self.missing.saturating_sub(came.into());
                 self.after_late = next;
@@ -1052,6 +1056,11 @@ fn read_header(octets: &[u8]) -> Result<Header, DecodeError> {
             sequence: start.seek(v9_header::SEQUENCE).u32(WHAT)?,
             observation_domain: start.seek(v9_header::SOURCE_ID).u32(WHAT)?,
             count: Some(start.seek(v9_header::COUNT).u16(WHAT)?),
+        }),
+        Protocol::NetflowV5 => Err(DecodeError {
+            offset: 0,
+            what: WHAT,
+            kind: DecodeErrorKind::Version(version),
         }),
     }
 }
@@ -1172,7 +1181,7 @@ fn read_template(
         } else {
             protocol.template_set_id()
         };
-        if id == set_id {
+        if Some(id) == set_id {
             return Ok(TemplateRecord::WithdrawalOfAll);
         }
     }
@@ -1182,7 +1191,7 @@ fn read_template(
     let (scope_fields, count) = match (options, protocol) {
         (false, _) => (0, first),
         (true, Protocol::Ipfix) => (usize::from(reader.u16(what)?), first),
-        (true, Protocol::NetflowV9) => {
+        (true, Protocol::NetflowV9 | Protocol::NetflowV5) => {
             let second = usize::from(reader.u16(what)?);
             if first % SPECIFIER_LENGTH != 0 || second % SPECIFIER_LENGTH != 0 {
                 return fail(DecodeErrorKind::Scope);

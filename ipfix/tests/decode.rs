@@ -43,7 +43,7 @@ fn layout(protocol: Protocol) -> Layout<Flow> {
             .timestamp(ie::FLOW_END_NANOSECONDS, |flow| flow.end_ms * 1_000_000)
             .unsigned(ie::FLOW_END_SECONDS, 4, |flow, _| flow.end_ms / 1000)
             .unsigned(ie::PACKET_DELTA_COUNT.reverse(), 1, |_, _| 3),
-        Protocol::NetflowV9 => columns
+        Protocol::NetflowV9 | Protocol::NetflowV5 => columns
             .text(ie::INTERFACE_NAME, 200, |flow| &flow.name)
             .uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     }
@@ -55,7 +55,9 @@ fn options(protocol: Protocol) -> Layout<u64> {
     let builder = Layout::options_builder(protocol, 300);
     match protocol {
         Protocol::Ipfix => builder.unsigned(ie::INGRESS_INTERFACE, 4, |_, _| 7),
-        Protocol::NetflowV9 => builder.unsigned(v9_scope::INTERFACE, 4, |_, _| 7),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => {
+            builder.unsigned(v9_scope::INTERFACE, 4, |_, _| 7)
+        }
     }
     .end_of_scope()
     .unsigned(ie::SAMPLING_INTERVAL, 4, |interval: &u64, _| *interval)
@@ -116,7 +118,7 @@ fn round_trip() {
                 scope.field().registry(),
                 match protocol {
                     Protocol::Ipfix => Registry::Iana,
-                    Protocol::NetflowV9 => Registry::NetflowV9Scope,
+                    Protocol::NetflowV9 | Protocol::NetflowV5 => Registry::NetflowV9Scope,
                 }
             );
             for n in 1..=round {
@@ -157,7 +159,7 @@ fn round_trip() {
                             Some(&ie::PACKET_DELTA_COUNT.reverse())
                         );
                     }
-                    Protocol::NetflowV9 => assert_eq!(
+                    Protocol::NetflowV9 | Protocol::NetflowV5 => assert_eq!(
                         value(ie::FLOW_END_SYS_UP_TIME).unix_ms(),
                         Some(wanted.end_ms)
                     ),

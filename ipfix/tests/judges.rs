@@ -102,7 +102,7 @@ impl Exchange {
     fn usual(protocol: Protocol) -> Self {
         let scope = |ipfix, v9| match protocol {
             Protocol::Ipfix => ipfix,
-            Protocol::NetflowV9 => v9,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => v9,
         };
         let interface = scope(ie::INGRESS_INTERFACE, v9_scope::INTERFACE);
         let system = scope(ie::OBSERVATION_DOMAIN_ID, v9_scope::SYSTEM);
@@ -278,7 +278,7 @@ impl Exchange {
                     sequence += u64::try_from(records.len()).unwrap();
                 }
                 // The second that is not over yet, in both clocks.
-                Protocol::NetflowV9 => {
+                Protocol::NetflowV9 | Protocol::NetflowV5 => {
                     assert_eq!(found.time, NOW_MS / 1000 + 1);
                     assert_eq!(found.uptime, Some(NOW_MS / 1000 * 1000 + 1000 - INIT_MS));
                     sequence += 1;
@@ -384,7 +384,7 @@ fn is_uptime(element: &Element) -> bool {
 fn scope_name(protocol: Protocol, ipfix: &'static str, v9: &'static str) -> &'static str {
     match protocol {
         Protocol::Ipfix => ipfix,
-        Protocol::NetflowV9 => v9,
+        Protocol::NetflowV9 | Protocol::NetflowV5 => v9,
     }
 }
 
@@ -467,7 +467,7 @@ fn flow_columns(protocol: Protocol, ipv6: bool) -> Vec<Column> {
             column(ie::FLOW_START_MILLISECONDS, 8, ["flow_start_ms", ""]),
             column(ie::FLOW_END_MILLISECONDS, 8, ["flow_end_ms", ""]),
         ],
-        Protocol::NetflowV9 => [
+        Protocol::NetflowV9 | Protocol::NetflowV5 => [
             column(
                 ie::FLOW_START_SYS_UP_TIME,
                 4,
@@ -577,7 +577,7 @@ impl Judge for NetflowPackage {
     fn name(&self, protocol: Protocol, column: &Column) -> Option<String> {
         let name = match protocol {
             Protocol::Ipfix => column.element.name(),
-            Protocol::NetflowV9 => column.netflow_v9,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => column.netflow_v9,
         };
         (!name.is_empty()).then(|| name.to_owned())
     }

@@ -1,17 +1,17 @@
 //! What other exporters write is read as they meant it: softflowd and the nfprobe of pmacct over
 //! captures, with Wireshark's dissector and nfcapd reading the same messages.
 
-mod common;
+mod judge;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Capture, Scratch, shared_capture};
-use ipfix::{Decoder, DecoderLimits, Element, Record, elements as ie};
+use ipfix::{Decoder, DecoderLimits, Element, Protocol, Record, elements as ie};
+use judge::{Capture, Scratch};
 use serde_json::Value as Json;
 
 /// Flows over IPv4 and IPv6, ICMP, fragments, VLANs; more than one message.
@@ -259,47 +259,28 @@ fn ports(protocol: u64, ports: impl FnOnce() -> [u64; 2]) -> Option<[u64; 2]> {
 
 /// Has a running nfcapd collect the messages.
 fn of_nfcapd(messages: &[Vec<u8>]) -> Vec<Seen> {
-    const LONGEST: Duration = Duration::from_mins(1);
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("nfcapd");
     let flows = scratch.path().join("flows");
     fs::create_dir(&flows).unwrap();
     let log = scratch.path().join("log");
-    let output = File::create(&log).unwrap();
-    // A port that was free a moment ago.
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    drop(socket);
-    let mut process = Process(
-        Command::new("nfcapd")
-            .args(["-b", "127.0.0.1", "-t", "86400", "-B", "4000000"])
-            .args(["-p", &port.to_string(), "-w"])
-            .arg(&flows)
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .expect("nfcapd must be installed"),
-    );
     let said = || fs::read_to_string(&log).unwrap();
-    let wait = |what: &str, done: &mut dyn FnMut() -> bool| {
-        let start = Instant::now();
-        while !done() {
-            assert!(start.elapsed() < LONGEST, "nfcapd: {what}: {}", said());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
-    wait("does not start", &mut || said().contains("Startup nfcapd"));
+    let output = File::create(&log).unwrap();
+    let (mut process, port) = start_nfcapd(&flows, &output, &said);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for message in messages {
         socket.send_to(message, ("127.0.0.1", port)).unwrap();
     }
     // The kernel's table of sockets has what waits to be read.
-    wait("does not read", &mut || nothing_waits(port));
-    let status = Command::new("kill")
-        .arg(process.0.id().to_string())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    wait("does not end", &mut || {
+    wait("nfcapd does not read", &said, || nothing_waits(port));
+    let mut tries = 0;
+    wait("nfcapd does not end", &said, || {
+        // A signal that comes just before it waits for a message does not wake it.
+        if tries % 50 == 0 {
+            let process = process.0.id().to_string();
+            let status = Command::new("kill").arg(process).status().unwrap();
+            assert!(status.success());
+        }
+        tries += 1;
         process.0.try_wait().unwrap().is_some()
     });
 
@@ -339,6 +320,46 @@ fn of_nfcapd(messages: &[Vec<u8>]) -> Vec<Seen> {
         .collect()
 }
 
+/// It, and the port where it listens.
+fn start_nfcapd(flows: &Path, output: &File, said: &dyn Fn() -> String) -> (Process, u16) {
+    for _ in 0..5 {
+        // A port that was free a moment ago.
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        drop(socket);
+        let mut process = Process(
+            Command::new("nfcapd")
+                .args(["-b", "127.0.0.1", "-t", "86400", "-B", "4000000"])
+                .args(["-p", &port.to_string(), "-w"])
+                .arg(flows)
+                .stdout(output.try_clone().unwrap())
+                .stderr(output.try_clone().unwrap())
+                .spawn()
+                .expect("nfcapd must be installed"),
+        );
+        let mut ended = false;
+        wait("nfcapd does not start", said, || {
+            ended = process.0.try_wait().unwrap().is_some();
+            ended || said().contains("Startup nfcapd")
+        });
+        if !ended {
+            return (process, port);
+        }
+    }
+    panic!("nfcapd does not start: {}", said());
+}
+
+fn wait(what: &str, said: &dyn Fn() -> String, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < LONGEST, "{what}: {}", said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// For anything that a program does here; a busy machine has time enough.
+const LONGEST: Duration = Duration::from_mins(1);
+
 /// Whether all that came to a UDP socket of 127.0.0.1 has been read.
 fn nothing_waits(port: u16) -> bool {
     let table = fs::read_to_string("/proc/net/udp").unwrap();
@@ -361,7 +382,8 @@ fn of_tshark(messages: &[Vec<u8>]) -> Found {
             message[2..4].fill(0xff);
         }
     }
-    let trees = Capture::new(&messages).trees();
+    // Whatever the protocol is: the dissector goes by the version number.
+    let trees = Capture::new(Protocol::Ipfix, &messages).trees();
     assert_eq!(trees.len(), messages.len());
     for tree in trees {
         let sets = tree.as_object().unwrap().iter();
@@ -492,11 +514,10 @@ fn pmacctd(version: u16, capture: &str) -> Vec<Vec<u8>> {
 
 /// Runs an exporter to its end and gives the messages that it sent.
 fn export(exporter: impl FnOnce(SocketAddr, &Path) -> Command) -> Vec<Vec<u8>> {
-    const LONGEST: Duration = Duration::from_mins(1);
     const SILENCE: Duration = Duration::from_millis(300);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(SILENCE)).unwrap();
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("exporter");
     let log = scratch.path().join("log");
     let output = File::create(&log).unwrap();
     let mut command = exporter(socket.local_addr().unwrap(), scratch.path());
@@ -528,6 +549,21 @@ fn export(exporter: impl FnOnce(SocketAddr, &Path) -> Command) -> Vec<Vec<u8>> {
         }
         assert!(start.elapsed() < LONGEST, "{command:?} does not end");
     }
+}
+
+/// A capture among those that are kept beside the repository.
+fn shared_capture(name: &str) -> PathBuf {
+    let shared = std::env::var_os("EBPFIX_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        PathBuf::from,
+    );
+    let path = shared.join("pcaps").join(name);
+    assert!(
+        path.exists(),
+        "there is no {}: EBPFIX_SHARED is to name the folder that has pcaps/",
+        path.display()
+    );
+    path
 }
 
 /// A process that ends with its owner.

@@ -1,8 +1,9 @@
 //! An independent judge: Wireshark's dissector reads what the writer writes.
 
-mod common;
+mod judge;
 
-use common::Capture;
+use judge::Capture;
+
 use ipfix::{Layout, Protocol, Session, SessionOptions, Written, elements as ie, v9_scope};
 
 /// 2026-11-24 16:00:00.250 UTC.
@@ -49,7 +50,7 @@ fn layout(protocol: Protocol, id: u16, ipv6: bool) -> Layout<Flow> {
         Protocol::Ipfix => columns
             .unsigned(ie::FLOW_START_MILLISECONDS, 8, |flow, _| flow.start_ms)
             .unsigned(ie::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => columns
+        Protocol::NetflowV9 | Protocol::NetflowV5 => columns
             .uptime(ie::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
             .uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     }
@@ -64,7 +65,7 @@ fn interface_names(protocol: Protocol) -> Layout<&'static str> {
             .unsigned(ie::INGRESS_INTERFACE, 4, |_, _| 2)
             .end_of_scope()
             .variable(ie::INTERFACE_NAME, |name: &&'static str| name.as_bytes()),
-        Protocol::NetflowV9 => builder
+        Protocol::NetflowV9 | Protocol::NetflowV5 => builder
             .unsigned(v9_scope::INTERFACE, 4, |_, _| 2)
             .end_of_scope()
             .text(ie::INTERFACE_NAME, 16, |name| name),
@@ -96,7 +97,7 @@ fn tshark_reads_what_was_written() {
             messages.push(buffer);
         }
 
-        let capture = Capture::new(&messages);
+        let capture = Capture::new(protocol, &messages);
         let row = |packet: usize, fields: &[&str]| capture.dissect(fields).swap_remove(packet);
         // In version 9 relative to a start of 1,795,536,001 - 3601 s, which the header tells.
         let (times, wanted_times) = match protocol {
@@ -104,7 +105,7 @@ fn tshark_reads_what_was_written() {
                 ["cflow.abstimestart", "cflow.abstimeend", "cflow.exporttime"],
                 ["59:59.016", "00:00.249", "1795536000"],
             ),
-            Protocol::NetflowV9 => (
+            Protocol::NetflowV9 | Protocol::NetflowV5 => (
                 ["cflow.timestart", "cflow.timeend", "cflow.unix_secs"],
                 ["3599.016000000", "3600.249000000", "1795536001"],
             ),
@@ -152,7 +153,7 @@ fn tshark_reads_what_was_written() {
         }
         let sequences = match protocol {
             Protocol::Ipfix => ["0", "4"],
-            Protocol::NetflowV9 => ["0", "1"],
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ["0", "1"],
         };
         // The header's count of version 9: 3 templates and 4 records, then 4 records.
         if protocol == Protocol::NetflowV9 {
@@ -176,7 +177,7 @@ fn tshark_reads_what_was_written() {
         // ... which tshark would say: the first message twice is a sequence error.
         let repeated = [messages[0].clone(), messages[0].clone()];
         drop(capture);
-        let found = Capture::new(&repeated).dissect(&problems);
+        let found = Capture::new(protocol, &repeated).dissect(&problems);
         assert_eq!(found[0], ["", "", ""]);
         assert_eq!(found[1][2], sequences[1]);
     }

@@ -4,6 +4,7 @@
 #   install.sh build   what `cargo build` needs (and writes .cargo/local.toml)
 #   install.sh run     the same, and the BPF file system
 #   install.sh test    the same, and the collectors, decoders and tools that the tests need
+#   install.sh bench   the same, and other exporters to compare with
 #
 # Needs root, or sudo, only when something is missing. Safe to run again: it then does nothing.
 set -eu
@@ -19,8 +20,8 @@ test_packages() {
     echo nfdump pmacct softflowd tshark tcpdump
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
     # procps for `kill`, which a minimal system has only inside its shell.
-    echo python3 python3-dpkt procps
-    echo python3-venv
+    # groff-base reads the manual pages as a reader would.
+    echo python3 python3-dpkt python3-venv procps groff-base
     # libFuzzer is written in it.
     echo g++
 }
@@ -32,7 +33,8 @@ main() {
     build) packages=$(build_packages) ;;
     run) packages="$(build_packages) iproute2" ;;
     test) packages="$(build_packages) $(test_packages)" ;;
-    *) fail "'$purpose' is not one of build, run, test" ;;
+    bench) packages="$(build_packages) $(test_packages) fprobe" ;;
+    *) fail "'$purpose' is not one of build, run, test, bench" ;;
     esac
     # shellcheck disable=SC2086 # one word for each package
     install_missing $packages
@@ -40,7 +42,7 @@ main() {
     command -v cargo >/dev/null || fail "there is no cargo: install Rust by https://rustup.rs and open a new shell"
     case $purpose in
     run) mount_bpffs ;;
-    test)
+    test | bench)
         mount_bpffs
         install_judges "$root/ipfix/tests/judges/requirements.txt" "$root/.venv"
         ;;

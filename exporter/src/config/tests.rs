@@ -1,4 +1,5 @@
 use super::*;
+use crate::export::{Column, Listed};
 
 /// A configuration in which nothing has its default.
 const FULL: &str = r#"
@@ -22,6 +23,7 @@ duplicates = "drop"
 name = 'the "noc"'
 address = "192.0.2.10"
 protocol = "netflow-v9"
+elements = ["sourceIPv4Address", "octetDeltaCount/4", "paddingOctets/3", "paddingOctets/1"]
 source-address = "192.0.2.1"
 source-port = 2056
 domain-id = 7
@@ -127,6 +129,17 @@ fn every_key_reaches_its_field() {
                 port: NonZeroU16::new(2055).unwrap(),
             },
             protocol: Protocol::NetflowV9,
+            elements: Elements::new(
+                [
+                    ("sourceIPv4Address", None),
+                    ("octetDeltaCount", Some(4)),
+                    ("paddingOctets", Some(3)),
+                    ("paddingOctets", Some(1)),
+                ]
+                .into_iter()
+                .map(|(name, octets)| Listed::new(Column::named(name).unwrap(), octets).unwrap())
+                .collect(),
+            ),
             source_address: Some(IpAddr::from([192, 0, 2, 1])),
             source_port: NonZeroU16::new(2056),
             domain_id: Some(7),
@@ -238,6 +251,37 @@ fn keys_are_described_once_and_in_full() {
     ] {
         assert!(TABLES.iter().any(|table| table.name == name), "{name}");
     }
+}
+
+#[test]
+fn the_key_of_elements_names_them_all_with_their_lengths() {
+    let doc = keys::collector::ELEMENTS.doc;
+    for column in crate::export::columns::COLUMNS {
+        let name = column.element.name();
+        let listed = [format!(" {name},"), format!(" {name}.")];
+        assert!(listed.iter().any(|text| doc.contains(text)), "{name}");
+        let (least, most) = column.lengths().into_inner();
+        if least != most {
+            let or = format!("{name} {least} or {most}");
+            let to = [
+                format!("{name} {least} to {most}"),
+                format!("{name} and packetDeltaCount {least} to {most}"),
+                format!("octetDeltaCount and {name} {least} to {most}"),
+                or,
+            ];
+            assert!(to.iter().any(|text| doc.contains(text)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn elements_are_written_as_given() {
+    let text = "[[collector]]\naddress = \"192.0.2.1\"\nelements = [\"octetDeltaCount/8\", \
+                \"tcpControlBits\", \"interfaceName/16\", \"interfaceName\"]\n";
+    assert!(errors(text).contains("found \"interfaceName\" again"));
+    let text = text.replace(", \"interfaceName\"]", "]");
+    let line = "\nelements = [\"octetDeltaCount/8\", \"tcpControlBits\", \"interfaceName/16\"]\n";
+    assert!(config(&text).to_toml().contains(line));
 }
 
 #[test]

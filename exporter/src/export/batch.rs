@@ -1,6 +1,6 @@
 //! Batches of Flow Records on their way to one or more collectors.
 
-use super::layouts;
+use super::kinds;
 use crate::ledger::{Count, Ledger, LossReason};
 use crate::record::Record;
 use std::ops::Range;
@@ -29,7 +29,7 @@ impl Batch {
     /// They change places: records of one layout come together, each kind in the order it came in,
     /// so that they can be encoded many at a time and a set's header is paid once.
     pub fn new(mut records: Vec<Record>, ledger: Arc<Ledger>, otherwise: LossReason) -> Self {
-        records.sort_by_key(layouts::position);
+        records.sort_by_key(kinds::position);
         let sent = records.iter().map(|_| AtomicBool::new(false)).collect();
         Self {
             total: count(&records),
@@ -58,10 +58,10 @@ impl Batch {
     /// The records from `position` on that have one layout.
     pub fn run(&self, position: usize) -> &[Record] {
         let rest = self.records.get(position..).unwrap_or_default();
-        let Some(first) = rest.first().map(layouts::position) else {
+        let Some(first) = rest.first().map(kinds::position) else {
             return &[];
         };
-        &rest[..rest.partition_point(|record| layouts::position(record) <= first)]
+        &rest[..rest.partition_point(|record| kinds::position(record) <= first)]
     }
 
     /// The packets and octets of some of its records.

@@ -6,9 +6,10 @@
 
 use super::account::CollectorStatus;
 use super::batch::Batch;
+use super::columns::{Elements, Limits};
 use super::layouts::{
     ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
-    Sampling,
+    Sampling, SystemInit, TemplateIds,
 };
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
@@ -55,6 +56,8 @@ pub struct CollectorHandle {
     made_from: Arc<(config::Collector, u32)>,
     queue: mpsc::UnboundedSender<Arc<Batch>>,
     status: Arc<Mutex<CollectorStatus>>,
+    limits: Limits,
+    continuity: Arc<Mutex<Continuity>>,
 }
 
 /// The task's side of a collector.
@@ -68,7 +71,7 @@ pub struct Collector {
     shared: watch::Receiver<Arc<Shared>>,
     layouts: Layouts,
     system_init_ms: u64,
-    continuity: Continuity,
+    continuity: Arc<Mutex<Continuity>>,
     /// Failures in a row.
     failures: u32,
 }
@@ -109,6 +112,11 @@ impl CollectorHandle {
         has_room(&super::lock(&self.status), records)
     }
 
+    /// What its records can count.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Whether this is just what the configuration asks for.
     pub fn is_for(&self, config: &config::Collector, domain: u32) -> bool {
         self.made_from.0 == *config && self.made_from.1 == domain
@@ -135,14 +143,22 @@ fn has_room(status: &CollectorStatus, records: usize) -> bool {
 impl Collector {
     /// A collector as configured, and the handle to its queue.
     ///
-    /// `system_init` is when this process began: the zero of sysUptime.
+    /// `system_init` is when this process began: the zero of sysUptime. `templates` is one for all
+    /// collectors of a process.
     pub fn new(
         config: config::Collector,
         domain: u32,
         system_init: UnixTime,
         shared: watch::Receiver<Arc<Shared>>,
+        templates: &mut TemplateIds,
     ) -> Result<(CollectorHandle, Self), ipfix::LayoutError> {
         let protocol = config.protocol;
+        let first_template = templates.first(protocol, config.elements.as_ref());
+        let elements = match &config.elements {
+            Some(elements) => elements.clone(),
+            None => Elements::of_default_profile(protocol),
+        };
+        let layouts = Layouts::new(protocol, &elements, first_template)?;
         let (sender, queue) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(CollectorStatus {
             name: config.name.clone(),
@@ -150,19 +166,23 @@ impl Collector {
             protocol: match protocol {
                 Protocol::Ipfix => "ipfix",
                 Protocol::NetflowV9 => "netflow-v9",
+                Protocol::NetflowV5 => "netflow-v5",
             },
             ..CollectorStatus::default()
         }));
+        let continuity = Arc::new(Mutex::new(Continuity::default()));
         let handle = CollectorHandle {
             made_from: Arc::new((config.clone(), domain)),
             queue: sender,
             status: status.clone(),
+            limits: elements.limits(),
+            continuity: continuity.clone(),
         };
         let collector = Self {
             domain: config.domain_id.unwrap_or(domain),
-            layouts: Layouts::new(protocol)?,
+            layouts,
             system_init_ms: system_init.millis(),
-            continuity: Continuity::default(),
+            continuity,
             failures: 0,
             current: None,
             config,
@@ -171,6 +191,27 @@ impl Collector {
             shared,
         };
         Ok((handle, collector))
+    }
+
+    /// Goes on with another collector's Transport Session if it has to: where both are configured to
+    /// send from one port to one place in one domain, they are one session to whoever listens there,
+    /// whose sequence numbers have to go on. The other one has been told to end, or will be.
+    ///
+    /// Whether it does.
+    pub fn succeed(&mut self, handle: &mut CollectorHandle, other: &CollectorHandle) -> bool {
+        let (before, domain) = &*other.made_from;
+        let now = &self.config;
+        let same = now.source_port.is_some()
+            && now.source_port == before.source_port
+            && now.source_address == before.source_address
+            && now.address == before.address
+            && now.protocol == before.protocol
+            && self.domain == before.domain_id.unwrap_or(*domain);
+        if same {
+            self.continuity = other.continuity.clone();
+            handle.continuity = other.continuity.clone();
+        }
+        same
     }
 
     /// Sends what comes until every handle is dropped and the queue is empty, or nothing can be
@@ -196,7 +237,7 @@ impl Collector {
             self.system_init_ms,
             &self.layouts,
             self.status.clone(),
-            self.continuity,
+            &self.continuity,
         )
         .await?;
         tracing::info!(
@@ -204,7 +245,8 @@ impl Collector {
             max_message = transport.max_message(), "exporting"
         );
         let outcome = self.send_through(&mut transport).await;
-        self.continuity = transport.continuity();
+        // Before the socket is closed: whoever has the port next goes on from here.
+        *super::lock(&self.continuity) = transport.continuity();
         outcome
     }
 
@@ -316,7 +358,8 @@ impl Collector {
             }
     }
 
-    /// Sends options data: interfaces, sampling, what was sent and lost.
+    /// Sends options data: sampling, the zero of sysUptime, Flow Keys, interfaces, what was sent and
+    /// lost.
     async fn tell(&self, transport: &mut Transport, told: &mut Option<Told>) -> io::Result<()> {
         let shared = self.shared.borrow().clone();
         let layouts = &self.layouts;
@@ -329,6 +372,15 @@ impl Collector {
                 interval: shared.sampling.max(1),
             };
             send_all(transport, Of::Data, &layouts.sampling, &[sampling]).await?;
+        }
+        if let Some(layout) = &layouts.system_init {
+            let system_init = SystemInit {
+                domain: self.domain,
+            };
+            send_all(transport, Of::Data, layout, &[system_init]).await?;
+        }
+        if let Some(layout) = &layouts.flow_keys {
+            send_all(transport, Of::Process, layout, &layouts.keys(self.domain)).await?;
         }
         send_all(
             transport,

@@ -180,7 +180,7 @@ fn layout(protocol: Protocol) -> Layout<Flow> {
         Protocol::Ipfix => layout
             .unsigned(e::FLOW_START_MILLISECONDS, 8, |flow, _| flow.start_ms)
             .unsigned(e::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => layout
+        Protocol::NetflowV9 | Protocol::NetflowV5 => layout
             .uptime(e::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
             .uptime(e::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     }

@@ -70,7 +70,7 @@ impl Peer {
     fn new(protocol: Protocol, messages: &Messages) -> Self {
         let mut peer = match protocol {
             Protocol::Ipfix => Self::Ipfix(ngipfix::TemplatesMap::new()),
-            Protocol::NetflowV9 => Self::NetflowV9(ngv9::TemplatesMap::new()),
+            Protocol::NetflowV9 | Protocol::NetflowV5 => Self::NetflowV9(ngv9::TemplatesMap::new()),
         };
         peer.parse(&messages.template);
         peer

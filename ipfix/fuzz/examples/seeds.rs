@@ -145,7 +145,7 @@ fn layouts(protocol: Protocol) -> [Layout<Flow>; 3] {
                 .timestamp(e::FLOW_END_NANOSECONDS, |flow| flow.end_ms * 1_000_000)
                 .signed(SCORE, 2, |_, _| -5)
                 .variable(e::INTERFACE_NAME, |flow| flow.name.as_bytes()),
-            Protocol::NetflowV9 => layout
+            Protocol::NetflowV9 | Protocol::NetflowV5 => layout
                 .uptime(e::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms)
                 .text(e::INTERFACE_NAME, 8, |flow| &flow.name),
         }
@@ -155,7 +155,9 @@ fn layouts(protocol: Protocol) -> [Layout<Flow>; 3] {
     let options = Layout::<Flow>::options_builder(protocol, 300);
     let options = match protocol {
         Protocol::Ipfix => options.unsigned(e::OBSERVATION_DOMAIN_ID, 4, |_, _| 7),
-        Protocol::NetflowV9 => options.unsigned(v9_scope::SYSTEM, 4, |_, _| 7),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => {
+            options.unsigned(v9_scope::SYSTEM, 4, |_, _| 7)
+        }
     }
     .end_of_scope()
     .unsigned(e::SAMPLING_INTERVAL, 4, |flow, _| flow.packets)

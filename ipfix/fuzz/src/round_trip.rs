@@ -3,7 +3,7 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use ipfix::{
     AbstractType, Decoder, DecoderLimits, Element, Field, Layout, Protocol, RegisterError,
-    Registry, Semantics, Sequence, Session, SessionOptions, Template, TemplateSchedule,
+    Registry, Semantics, Sequence, Session, SessionOptions, Template, TemplateSchedule, Transport,
     VARIABLE_LENGTH, Value, WriteError, Written, elements, v9_scope,
 };
 
@@ -63,6 +63,11 @@ fn session_options(input: &mut Unstructured<'_>, protocol: Protocol) -> Result<S
             copy_after_messages: u64::from(input.arbitrary::<u8>()?),
             every_ms: input.arbitrary::<Option<u32>>()?.map(u64::from),
             every_messages: input.arbitrary::<Option<u8>>()?.map(u64::from),
+        },
+        transport: if input.arbitrary()? {
+            Transport::Unreliable
+        } else {
+            Transport::Reliable
         },
     })
 }

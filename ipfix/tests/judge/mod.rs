@@ -1,50 +1,31 @@
-//! What several tests use.
+//! Wireshark's dissector as a judge of messages.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ipfix::Protocol;
 use serde_json::Value as Json;
 
-/// A directory of its own, removed when dropped.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ipfix-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Messages in a capture file, for tshark to dissect.
+/// A capture file in a directory of its own.
 pub struct Capture {
     _scratch: Scratch,
     file: PathBuf,
+    port: u16,
 }
 
 impl Capture {
-    /// The destination port; the dissector tells the protocols apart by their versions.
-    const PORT: u16 = 4739;
-
-    pub fn new(messages: &[Vec<u8>]) -> Self {
+    /// A capture of these messages, each in a datagram to the protocol's port.
+    pub fn new(protocol: Protocol, messages: &[Vec<u8>]) -> Self {
         const LINKTYPE_RAW: u32 = 101;
         const IPV4_HEADER_LENGTH: u16 = 20;
         const UDP_HEADER_LENGTH: u16 = 8;
+        let scratch = Scratch::new("tshark");
+        let port = match protocol {
+            Protocol::Ipfix => 4739,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => 2055_u16,
+        };
         let mut pcap = Vec::new();
         for word in [0xa1b2_c3d4, 0x0002_0004, 0, 0, 65_535, LINKTYPE_RAW] {
             pcap.extend(word.to_be_bytes());
@@ -58,17 +39,17 @@ impl Capture {
             pcap.extend([0x45, 0]);
             pcap.extend(length.to_be_bytes());
             pcap.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
-            for half in [50_000, Self::PORT, udp_length, 0] {
+            for half in [50_000, port, udp_length, 0] {
                 pcap.extend(half.to_be_bytes());
             }
             pcap.extend(message);
         }
-        let scratch = Scratch::new();
         let file = scratch.path().join("messages.pcap");
         std::fs::write(&file, pcap).unwrap();
         Self {
             _scratch: scratch,
             file,
+            port,
         }
     }
 
@@ -85,7 +66,7 @@ impl Capture {
             .collect()
     }
 
-    /// The layer "cflow" of every packet, as a tree.
+    /// What the dissector makes of every packet, as a tree.
     pub fn trees(&self) -> Vec<Json> {
         let packets: Json = serde_json::from_str(&self.tshark(&["-T", "json"])).unwrap();
         let packets = packets.as_array().unwrap().iter();
@@ -99,7 +80,7 @@ impl Capture {
             .env("TZ", "UTC")
             .args(["-n", "-r"])
             .arg(&self.file)
-            .args(["-d", &format!("udp.port=={},cflow", Self::PORT)])
+            .args(["-d", &format!("udp.port=={},cflow", self.port)])
             .args(options)
             .output()
             .expect("tshark must be installed");
@@ -109,17 +90,28 @@ impl Capture {
     }
 }
 
-/// A capture among those that are kept beside the repository.
-pub fn shared_capture(name: &str) -> PathBuf {
-    let shared = std::env::var_os("EBPFIX_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
-    let path = shared.join("pcaps").join(name);
-    assert!(
-        path.exists(),
-        "there is no {}: EBPFIX_SHARED is to name the folder that has pcaps/",
-        path.display()
-    );
-    path
+/// A directory of its own, removed when dropped.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// An empty directory whose name tells what it is for.
+    pub fn new(purpose: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let path = std::env::temp_dir().join(format!("ipfix-{purpose}-{process}-{number}"));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

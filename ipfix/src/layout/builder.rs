@@ -1,151 +1,10 @@
-//! One table per record type from which both the Template Record and the Data Records come.
+//! Building a layout column by column.
 
-use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
-
+use super::column::{Column, Fixed, Raw};
+use super::value::{ntp_microseconds, ntp_timestamp, reduced, reduced_signed};
+use super::{Context, Identity, Layout, LayoutError, Segment};
 use crate::element::{AbstractType, ENTERPRISE_BIT, Element, Registry, Semantics, VARIABLE_LENGTH};
-use crate::wire::{MIN_TEMPLATE_ID, Protocol, low16, low32, put};
-
-/// A template and the encoder of its Data Records, made from the same columns, for records of type
-/// `R`.
-///
-/// A layout belongs to one protocol, never changes once built, and can be shared by any number of
-/// sessions. [`Session::register`](crate::Session::register) makes its template known,
-/// [`MessageWriter::write`](crate::MessageWriter::write) encodes records.
-pub struct Layout<R> {
-    protocol: Protocol,
-    identity: Identity,
-    options: bool,
-    template_record: Box<[u8]>,
-    fields: Box<[(Element, u16)]>,
-    segments: Box<[Segment<R>]>,
-    min_record_length: usize,
-    variable: bool,
-}
-
-impl<R: 'static> Layout<R> {
-    /// Starts a layout of flow records: a Template Record (RFC 7011 section 3.4.1, RFC 3954 section
-    /// 5.2).
-    pub fn builder(protocol: Protocol, template_id: u16) -> LayoutBuilder<R> {
-        LayoutBuilder::new(protocol, template_id, false)
-    }
-
-    /// Starts a layout of options records: an Options Template Record (RFC 7011 section 3.4.2, RFC
-    /// 3954 section 6.1). The columns before [`LayoutBuilder::end_of_scope`] are the scope.
-    pub fn options_builder(protocol: Protocol, template_id: u16) -> LayoutBuilder<R> {
-        LayoutBuilder::new(protocol, template_id, true)
-    }
-}
-
-impl<R> Layout<R> {
-    /// The protocol the layout was built for.
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
-    }
-
-    /// The Template ID.
-    pub fn template_id(&self) -> u16 {
-        self.identity.template_id
-    }
-
-    /// Whether this is an options layout.
-    pub fn is_options(&self) -> bool {
-        self.options
-    }
-
-    /// The Template Record or Options Template Record, without a Set Header.
-    pub fn template_record(&self) -> &[u8] {
-        &self.template_record
-    }
-
-    /// The elements with their lengths in octets, in wire order, the scope first.
-    /// [`VARIABLE_LENGTH`] stands for a variable one.
-    pub fn fields(&self) -> &[(Element, u16)] {
-        &self.fields
-    }
-
-    /// The length in octets of every Data Record; `None` when fields of variable length make it
-    /// differ from record to record.
-    pub fn record_length(&self) -> Option<usize> {
-        (!self.variable).then_some(self.min_record_length)
-    }
-
-    /// The length in octets of the shortest Data Record possible.
-    pub fn min_record_length(&self) -> usize {
-        self.min_record_length
-    }
-
-    /// The length in octets of the Data Record of `record`.
-    pub fn length_of(&self, record: &R) -> usize {
-        if !self.variable {
-            return self.min_record_length;
-        }
-        self.segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Fixed { length, .. } => *length,
-                Segment::Variable(value) => {
-                    let length = value(record).len();
-                    length_prefix(length) + length
-                }
-            })
-            .fold(0, usize::saturating_add)
-    }
-
-    pub(crate) fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    /// Encodes `record` into `row`, which is exactly [`length_of`](Self::length_of) octets long.
-    pub(crate) fn encode(&self, record: &R, context: &Context, row: &mut [u8]) {
-        let mut rest = row;
-        for segment in &self.segments {
-            match segment {
-                Segment::Fixed { length, columns } => {
-                    let (row, after) = rest.split_at_mut((*length).min(rest.len()));
-                    for column in columns {
-                        column.put(record, context, row);
-                    }
-                    rest = after;
-                }
-                Segment::Variable(value) => {
-                    let value = value(record);
-                    let prefix = length_prefix(value.len());
-                    let length = low16(value.len()).to_be_bytes();
-                    if prefix == 1 {
-                        put(rest, 0, &length[1..]);
-                    } else {
-                        put(rest, 0, &[LONG_LENGTH, length[0], length[1]]);
-                    }
-                    put(rest, prefix, value);
-                    rest = rest.get_mut(prefix + value.len()..).unwrap_or_default();
-                }
-            }
-        }
-    }
-
-    /// Encodes `records` one after the other into `rows`, column by column: for layouts of fixed
-    /// length only.
-    pub(crate) fn encode_all(&self, records: &[R], context: &Context, rows: &mut [u8]) {
-        let [Segment::Fixed { length, columns }] = &*self.segments else {
-            return;
-        };
-        for column in columns {
-            column.put_all(records, context, rows, *length);
-        }
-    }
-}
-
-impl<R> fmt::Debug for Layout<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layout")
-            .field("protocol", &self.protocol)
-            .field("template_id", &self.identity.template_id)
-            .field("options", &self.options)
-            .field("fields", &self.fields)
-            .finish_non_exhaustive()
-    }
-}
+use crate::wire::{MIN_TEMPLATE_ID, Protocol, low16, put};
 
 /// Builds a [`Layout`] column by column, in wire order. The first mistake is kept and comes out of
 /// [`build`](Self::build).
@@ -164,7 +23,7 @@ pub struct LayoutBuilder<R> {
 }
 
 impl<R: 'static> LayoutBuilder<R> {
-    fn new(protocol: Protocol, template_id: u16, options: bool) -> Self {
+    pub(super) fn new(protocol: Protocol, template_id: u16, options: bool) -> Self {
         Self {
             protocol,
             template_id,
@@ -344,7 +203,7 @@ impl<R: 'static> LayoutBuilder<R> {
     where
         F: for<'r> Fn(&'r R) -> &'r [u8] + Send + Sync + 'static,
     {
-        if self.protocol == Protocol::NetflowV9 {
+        if self.protocol != Protocol::Ipfix {
             return self.refuse(LayoutError::VariableLength { element });
         }
         if element.data_type().natural_length().is_some() {
@@ -373,6 +232,9 @@ impl<R: 'static> LayoutBuilder<R> {
     pub fn build(self) -> Result<Layout<R>, LayoutError> {
         if let Some(error) = self.error {
             return Err(error);
+        }
+        if self.protocol == Protocol::NetflowV5 {
+            return Err(LayoutError::NoTemplates);
         }
         if self.template_id < MIN_TEMPLATE_ID {
             return Err(LayoutError::TemplateId(self.template_id));
@@ -419,7 +281,7 @@ impl<R: 'static> LayoutBuilder<R> {
                 out.extend(low16(self.fields.len()).to_be_bytes());
                 out.extend(low16(scope_fields).to_be_bytes());
             }
-            (true, Protocol::NetflowV9) => {
+            (true, Protocol::NetflowV9 | Protocol::NetflowV5) => {
                 // RFC 3954 section 6.1: both lengths are in octets of Field Specifiers.
                 let options = self.fields.len() - scope_fields;
                 out.extend(low16(scope_fields * V9_SPECIFIER_LENGTH).to_be_bytes());
@@ -494,10 +356,10 @@ impl<R: 'static> LayoutBuilder<R> {
         let in_scope = self.options && self.scope_fields.is_none();
         let allowed = match (self.protocol, element.registry()) {
             (Protocol::Ipfix, Registry::Iana | Registry::Enterprise(_)) => true,
-            (Protocol::NetflowV9, Registry::Iana) => !in_scope,
+            (Protocol::NetflowV9 | Protocol::NetflowV5, Registry::Iana) => !in_scope,
             (Protocol::NetflowV9, Registry::NetflowV9Scope) => in_scope,
-            (Protocol::NetflowV9, Registry::Enterprise(_))
-            | (Protocol::Ipfix, Registry::NetflowV9Scope) => false,
+            (Protocol::NetflowV9 | Protocol::NetflowV5, Registry::Enterprise(_))
+            | (Protocol::Ipfix | Protocol::NetflowV5, Registry::NetflowV9Scope) => false,
         };
         if !allowed {
             self.error.get_or_insert(LayoutError::Registry {
@@ -514,244 +376,8 @@ impl<R: 'static> LayoutBuilder<R> {
     }
 }
 
-/// What the column functions may know besides their record: the times of the message being written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Context {
-    /// When the message is written, in milliseconds since 1970-01-01 UTC.
-    pub export_time_ms: u64,
-    /// When sysUptime was zero, in milliseconds since 1970-01-01 UTC.
-    pub system_init_ms: u64,
-}
-
-impl Context {
-    /// A time in milliseconds since 1970 as sysUptime: milliseconds since
-    /// [`system_init_ms`](Self::system_init_ms), modulo 2^32 (49.7 days); zero for times before.
-    pub fn uptime_ms(&self, unix_ms: u64) -> u32 {
-        low32(unix_ms.saturating_sub(self.system_init_ms))
-    }
-}
-
-/// Why a [`Layout`] cannot be built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LayoutError {
-    /// The Template ID is below 256 (RFC 7011 section 3.4.1).
-    TemplateId(u16),
-    /// There is no column.
-    NoFields,
-    /// The element's type does not allow this length in octets (RFC 7011 section 6.2).
-    IllegalLength {
-        /// The column's element.
-        element: Element,
-        /// The length asked for.
-        length: u16,
-    },
-    /// The element's type is not that of the column method.
-    WrongType {
-        /// The column's element.
-        element: Element,
-        /// The name of the column method.
-        given: &'static str,
-    },
-    /// `NetFlow` v9 has no fields of variable length.
-    VariableLength {
-        /// The column's element.
-        element: Element,
-    },
-    /// The element cannot stand there: `NetFlow` v9 has no enterprise elements and has scope types
-    /// of its own in the scope (only).
-    Registry {
-        /// The column's element.
-        element: Element,
-        /// The layout's protocol.
-        protocol: Protocol,
-    },
-    /// An options layout needs one scope of at least one field, then at least one other field; other
-    /// layouts have none (RFC 7011 section 3.4.2).
-    Scope,
-    /// The template or its records are longer than any message: this many octets.
-    TooLong(usize),
-}
-
-impl fmt::Display for LayoutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TemplateId(id) => write!(f, "template id {id} is below {MIN_TEMPLATE_ID}"),
-            Self::NoFields => f.write_str("a template needs at least one field"),
-            Self::IllegalLength { element, length } if *length == VARIABLE_LENGTH => write!(
-                f,
-                "{element}: {} cannot have a variable length",
-                element.data_type()
-            ),
-            Self::IllegalLength { element, length } => write!(
-                f,
-                "{element}: {} cannot have a length of {length}",
-                element.data_type()
-            ),
-            Self::WrongType { element, given } => write!(
-                f,
-                "{element}: {} cannot be given as {given}",
-                element.data_type()
-            ),
-            Self::VariableLength { element } => {
-                write!(f, "{element}: NetFlow v9 has no fields of variable length")
-            }
-            Self::Registry { element, protocol } => {
-                write!(f, "{element} has no place here in a template of {protocol}")
-            }
-            Self::Scope => f.write_str(
-                "an options template needs scope fields and then other fields; other templates have no scope",
-            ),
-            Self::TooLong(length) => write!(f, "{length} octets do not fit any message"),
-        }
-    }
-}
-
-impl core::error::Error for LayoutError {}
-
-/// A layout among all of the process, so that an open set knows its own again without comparing
-/// templates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) template_id: u16,
-    serial: u64,
-}
-
-impl Identity {
-    fn new(template_id: u16) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self {
-            template_id,
-            serial: NEXT.fetch_add(1, Ordering::Relaxed),
-        }
-    }
-}
-
-/// A stretch of a record.
-enum Segment<R> {
-    Fixed {
-        length: usize,
-        columns: Vec<Box<dyn Column<R>>>,
-    },
-    Variable(VariableValue<R>),
-}
-
-type VariableValue<R> = Box<dyn for<'r> Fn(&'r R) -> &'r [u8] + Send + Sync>;
-
-/// Writes one field at its place in the segment.
-///
-/// `put_all` takes a batch so that the one indirect call is paid per column and batch, and the loop
-/// over the records is compiled together with the column's own function.
-trait Column<R>: Send + Sync {
-    fn put(&self, record: &R, context: &Context, row: &mut [u8]);
-
-    fn put_all(&self, records: &[R], context: &Context, rows: &mut [u8], stride: usize);
-}
-
-struct Fixed<F> {
-    at: usize,
-    value: F,
-}
-
-impl<R, F, const N: usize> Column<R> for Fixed<F>
-where
-    F: Fn(&R, &Context) -> [u8; N] + Send + Sync,
-{
-    fn put(&self, record: &R, context: &Context, row: &mut [u8]) {
-        if let Some(field) = row.get_mut(self.at..self.at + N) {
-            field.copy_from_slice(&(self.value)(record, context));
-        }
-    }
-
-    fn put_all(&self, records: &[R], context: &Context, rows: &mut [u8], stride: usize) {
-        for (record, row) in records.iter().zip(rows.chunks_exact_mut(stride)) {
-            self.put(record, context, row);
-        }
-    }
-}
-
-struct Raw<F> {
-    at: usize,
-    length: usize,
-    write: F,
-}
-
-impl<R, F> Column<R> for Raw<F>
-where
-    F: Fn(&R, &Context, &mut [u8]) + Send + Sync,
-{
-    fn put(&self, record: &R, context: &Context, row: &mut [u8]) {
-        if let Some(field) = row.get_mut(self.at..self.at + self.length) {
-            field.fill(0);
-            (self.write)(record, context, field);
-        }
-    }
-
-    fn put_all(&self, records: &[R], context: &Context, rows: &mut [u8], stride: usize) {
-        for (record, row) in records.iter().zip(rows.chunks_exact_mut(stride)) {
-            self.put(record, context, row);
-        }
-    }
-}
-
 /// Sets carry their length in 16 bits.
 const MAX_LENGTH: usize = 65_000;
 
 /// A Field Specifier without an Enterprise Number.
 const V9_SPECIFIER_LENGTH: usize = 4;
-
-/// The first octet of a three-octet length (RFC 7011 section 7).
-const LONG_LENGTH: u8 = 0xff;
-
-/// Seconds from the NTP epoch, 1900, to the Unix epoch.
-const NTP_UNIX_OFFSET: u64 = 2_208_988_800;
-
-/// Octets of the length that precedes a value of variable length (RFC 7011 section 7).
-const fn length_prefix(length: usize) -> usize {
-    if length < LONG_LENGTH as usize { 1 } else { 3 }
-}
-
-/// The low `N` octets of a value, which is first brought into their range.
-fn reduced<const N: usize>(value: u64, low_bits: bool) -> [u8; N] {
-    let fits = match N {
-        0..8 => value >> (8 * N) == 0,
-        _ => true,
-    };
-    if fits || low_bits {
-        low_octets(value)
-    } else {
-        [0xff; N]
-    }
-}
-
-fn reduced_signed<const N: usize>(value: i64) -> [u8; N] {
-    let value = match N {
-        1..8 => {
-            let max = (1_i64 << (8 * N - 1)) - 1;
-            value.clamp(-max - 1, max)
-        }
-        _ => value,
-    };
-    low_octets(value.cast_unsigned())
-}
-
-fn low_octets<const N: usize>(value: u64) -> [u8; N] {
-    value.to_be_bytes().last_chunk().copied().unwrap_or([0; N])
-}
-
-/// Nanoseconds since 1970 as seconds and 2^-32 fractions since 1900, modulo the NTP era.
-///
-/// The fraction is rounded up, so that reading it back in nanoseconds by cutting off gives the same.
-pub(crate) fn ntp_timestamp(unix_ns: u64) -> u64 {
-    const NANOS: u64 = 1_000_000_000;
-    let seconds = low32(unix_ns / NANOS + NTP_UNIX_OFFSET);
-    let fraction = ((unix_ns % NANOS) << 32).div_ceil(NANOS);
-    (u64::from(seconds) << 32) | fraction
-}
-
-/// The same for whole microseconds with the last 11 bits zero, as RFC 7011 section 6.1.9 wants:
-/// the step of 0.48 us is rounded up, so that cutting off to microseconds gives the same again.
-fn ntp_microseconds(unix_ns: u64) -> u64 {
-    const UNUSED_BITS: u64 = 0x7ff;
-    (ntp_timestamp(unix_ns - unix_ns % 1_000) + UNUSED_BITS) & !UNUSED_BITS
-}
