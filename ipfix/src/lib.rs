@@ -101,8 +101,10 @@ mod session;
 mod wire;
 
 pub use decode::{
-    DataSet, DecodeError, DecodeErrorKind, Decoded, Decoder, DecoderLimits, Field, Header, Record,
-    Records, Sequence, Template, UnknownSet, Value,
+    BasicList, BasicListValues, DataSet, DateTime, DecodeError, DecodeErrorKind, Decoded, Decoder,
+    DecoderLimits, DomainOptions, Field, Header, ListSemantic, Record, Records, Sampling, Sequence,
+    SubTemplateList, SubTemplateLists, SubTemplateMultiList, Template, TypedValue, UnknownSet,
+    Value, Values,
 };
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,

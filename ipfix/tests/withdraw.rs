@@ -79,6 +79,8 @@ fn options_of_reliable_transports() {
 }
 
 /// RFC 7011 section 8.1, figure 20.
+///
+/// Shows 7011/8.1/format, 7011/8.1/set-id, 7011/8.1/in-order.
 #[test]
 fn golden_withdrawal() {
     let (old, other, scoped, new) = (packets(256), packets(257), options(258), octets(256));
@@ -115,6 +117,8 @@ fn golden_withdrawal() {
 }
 
 /// RFC 7011 section 8.1: all templates of a kind by the Set ID.
+///
+/// Shows 7011/8.1/all, 7011/8.1/set-id.
 #[test]
 fn golden_withdrawal_of_all() {
     let (flows, more, scoped) = (packets(256), packets(257), options(258));
@@ -190,6 +194,8 @@ fn a_withdrawal_that_was_not_sent_comes_again() {
 /// Many withdrawals and new templates through messages of any size: never is a template redefined
 /// before its withdrawal, never is there data of a template that was withdrawn. A decoder, which
 /// forgets what is withdrawn, reads all values with the right meaning.
+///
+/// Shows 7011/8.2/not-after, 7011/8.2/before-data, 7011/8.2/by-export-time, 7011/8.1/stop-using.
 #[test]
 fn order_holds_at_any_size() {
     for max_message in 40..120 {
@@ -243,6 +249,7 @@ fn order_holds_at_any_size() {
     }
 }
 
+/// Shows 7011/8.4/no-withdrawals.
 #[test]
 fn who_has_no_withdrawals() {
     let mut udp = Session::new(SessionOptions::udp(Protocol::Ipfix, 1, 0));
@@ -268,6 +275,8 @@ fn who_has_no_withdrawals() {
 }
 
 /// RFC 7011 section 8.4: over UDP an id is free after three times the retransmission interval.
+///
+/// Shows 7011/8.4/reuse, 7011/8/new-id.
 #[test]
 fn a_retired_id_becomes_free_with_time() {
     const FREE_MS: u64 = NOW_MS + 180_000;
