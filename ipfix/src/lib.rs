@@ -12,7 +12,7 @@
 //!   when they are due. [`MessageWriter`] fills its messages.
 //! - [`NetflowV5Record`]: the one record that `NetFlow` v5 has; [`Layout::netflow_v5`] makes a layout of
 //!   it, and sessions and writers are the same.
-//! - [`list`]: structured data, the contents of fields that are lists.
+//! - [`list`]: writing structured data (RFC 6313), the contents of fields that are lists.
 //! - [`options`]: the options records that exporters usually send, ready made.
 //! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
 //!
