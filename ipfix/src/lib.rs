@@ -15,7 +15,7 @@
 //!   it, and sessions and writers are the same.
 //! - [`list`]: writing structured data (RFC 6313), the contents of fields that are lists.
 //! - [`options`]: the options records that exporters usually send, ready made.
-//! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
+//! - [`Decoder`]: reads messages of all three protocols from any number of exporters, in bounded memory.
 //!
 //! # Example
 //! A flow goes from an Exporting Process to a collector. Between the two would be a UDP socket.
