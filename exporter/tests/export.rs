@@ -113,6 +113,7 @@ fn who_starts_late_understands_the_first_message() {
     }
 }
 
+/// Shows 7011/8.4/again, 7011/8.4/again-configurable, 3954/7/regular, 3954/7/configurable.
 #[test]
 fn templates_go_twice_at_the_start_and_then_by_messages_and_by_time() {
     for protocol in PROTOCOLS {
@@ -314,6 +315,7 @@ fn all_that_is_queued_is_sent_before_the_end() {
     }
 }
 
+/// Shows 7011/3.1/domain-zero, 7011/4.1/contents, 7011/4.2/contents, 7011/4.3/contents.
 #[test]
 fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost() {
     let shared = |sampling, names: &[&str]| Shared {
@@ -409,6 +411,7 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
     }
 }
 
+/// Shows 7011/3.1/domain-zero, 7011/4.4/contents.
 #[test]
 fn options_say_which_fields_are_flow_keys() {
     let mut sink = Sink::new(SocketAddr::new(addresses()[0], 0));
@@ -489,6 +492,7 @@ fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Shows 7011/10.3.3/limit.
 #[test]
 fn messages_follow_the_mtu_of_the_path() {
     for protocol in PROTOCOLS {

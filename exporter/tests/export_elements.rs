@@ -126,6 +126,8 @@ const LISTS: [Option<&str>; 4] = [
 
 /// The list changes while records come: the collector gets them all, in templates that never change
 /// their meaning. Where the port is its own, so is the session: its numbers go on.
+///
+/// Shows 7011/8/new-id, 3954/7/constant, 3954/7/no-reuse.
 #[test]
 fn another_list_gets_other_template_ids_and_no_gap() {
     for protocol in PROTOCOLS {

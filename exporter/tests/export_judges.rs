@@ -75,7 +75,7 @@ fn tshark_reads_every_kind_of_record() {
         match protocol {
             Protocol::Ipfix => is("cflow.icmp_type_code_ipv4", &[4, 5], &icmp),
             Protocol::NetflowV9 | Protocol::NetflowV5 => {
-                is("cflow.icmp_type_code_ipv4", &[4, 5, 6, 7], &icmp)
+                is("cflow.icmp_type_code_ipv4", &[4, 5, 6, 7], &icmp);
             }
         }
         is("cflow.ip_version", ip, &|n| {

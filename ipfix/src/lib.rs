@@ -12,6 +12,8 @@
 //!   when they are due. [`MessageWriter`] fills its messages.
 //! - [`NetflowV5Record`]: the one record that `NetFlow` v5 has; [`Layout::netflow_v5`] makes a layout of
 //!   it, and sessions and writers are the same.
+//! - [`list`]: structured data, the contents of fields that are lists.
+//! - [`options`]: the options records that exporters usually send, ready made.
 //! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
 //!
 //! # Example
@@ -91,14 +93,18 @@ mod element;
 #[rustfmt::skip]
 pub mod elements;
 mod layout;
+pub mod list;
 mod message;
 mod netflow_v5;
+pub mod options;
 mod session;
 mod wire;
 
 pub use decode::{
-    DataSet, DecodeError, DecodeErrorKind, Decoded, Decoder, DecoderLimits, Field, Header, Record,
-    Records, Sequence, Template, UnknownSet, Value,
+    BasicList, BasicListValues, DataSet, DateTime, DecodeError, DecodeErrorKind, Decoded, Decoder,
+    DecoderLimits, DomainOptions, Field, Header, ListSemantic, Record, Records, Sampling, Sequence,
+    SubTemplateList, SubTemplateLists, SubTemplateMultiList, Template, TypedValue, UnknownSet,
+    Value, Values,
 };
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,

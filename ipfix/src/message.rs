@@ -121,6 +121,34 @@ impl<'a> MessageWriter<'a> {
         Ok(fitting)
     }
 
+    /// Makes sure that collectors know the layout's template from here on: puts it into the message
+    /// unless it was sent before. Only templates of [list](crate::list) members need it;
+    /// [`write`](Self::write) does it for its own.
+    ///
+    /// [`Written::Full`] means that there is no room; the message is as it was.
+    pub fn announce<R>(&mut self, layout: &Layout<R>) -> Result<Written, WriteError> {
+        let Some(position) = self.session.position_of(layout) else {
+            return Err(WriteError::NotRegistered(layout.template_id()));
+        };
+        let template = match self.session.template(position) {
+            Some(template) if !template.is_announced() => template,
+            _ => return Ok(Written::Done),
+        };
+        let at = self
+            .open
+            .map_or(self.at, |set| self.padded(self.at, set.min_record_length));
+        let end = at + SET_HEADER_LENGTH + template.record().len();
+        if self.session.must_wait(template) || self.padded(end, usize::MAX) > self.limit {
+            self.full = true;
+            return Ok(Written::Full);
+        }
+        self.close_set();
+        self.open_set(self.template_set_id(layout.is_options()), None, usize::MAX);
+        self.put_template(position);
+        self.close_set();
+        Ok(Written::Done)
+    }
+
     /// Completes the message: pads the last set and fills in the header. The message is then the end
     /// of the buffer. `None`, and an unchanged buffer, if nothing was written: a message has at least
     /// one set.
@@ -247,13 +275,14 @@ impl<'a> MessageWriter<'a> {
     /// Puts the templates of one kind that are due into one set, as many as fit.
     fn scheduled_templates(&mut self, options: bool) {
         let now_ms = self.context.export_time_ms;
-        let positions: Vec<usize> = if self.session.templates_due(now_ms) {
-            self.session.scheduled(options, now_ms).collect()
-        } else {
+        if !self.session.templates_due(now_ms) {
             return;
-        };
+        }
         let mut set: Option<OpenSet> = None;
-        for position in positions {
+        for position in 0..self.session.template_count() {
+            if !self.session.is_scheduled(position, options, now_ms) {
+                continue;
+            }
             // Each Options Template in a set of its own: RFC 7011 section 3.3.2 allows both, and
             // nfacctd 1.7.7 reads only the first of a set.
             if options && set.take().is_some() {

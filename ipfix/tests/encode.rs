@@ -386,6 +386,147 @@ fn values_are_fitted_to_their_field() {
     assert_eq!(hex(records), hex(&wanted));
 }
 
+/// RFC 7011 section 6: columns that know their type, and refuse others.
+#[test]
+fn typed_columns() {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    const WIDE: Element =
+        Element::enterprise(9, 1, "wide", AbstractType::Unsigned256, Semantics::Quantity);
+    const SINGLE: Element =
+        Element::enterprise(9, 2, "single", AbstractType::Float32, Semantics::Quantity);
+    let wide = |octets: &[u8]| {
+        let mut value = [0; 32];
+        value[32 - octets.len()..].copy_from_slice(octets);
+        value
+    };
+    let start = || Layout::<()>::builder(Protocol::Ipfix, 256);
+    let layout = start()
+        .ipv4(ie::SOURCE_IPV4_ADDRESS, |(), _| Ipv4Addr::new(192, 0, 2, 1))
+        .ipv6(ie::SOURCE_IPV6_ADDRESS, |(), _| Ipv6Addr::LOCALHOST)
+        .mac(ie::SOURCE_MAC_ADDRESS, |(), _| [2, 0, 0, 0, 0, 5])
+        .seconds(ie::FLOW_START_SECONDS, |(), _| 0x6b05_b480)
+        .seconds(ie::FLOW_END_SECONDS, |(), _| 1 << 32)
+        .milliseconds(ie::FLOW_END_MILLISECONDS, |(), context| {
+            context.export_time_ms
+        })
+        .float32(ie::SAMPLING_PROBABILITY, |(), _| 0.5)
+        .float32(SINGLE, |(), _| -1.0)
+        .unsigned256(WIDE, 32, move |(), _| wide(&[1, 2]))
+        .unsigned256(WIDE, 2, move |(), _| wide(&[1, 2]))
+        .unsigned256(WIDE, 2, move |(), _| wide(&[1, 0, 0]))
+        .unsigned(WIDE, 3, |(), _| 0x01_0203)
+        .variable_text(ie::INTERFACE_NAME, |()| "eth\u{e9}")
+        .build()
+        .unwrap();
+    let mut session = session(Protocol::Ipfix);
+    session.register(&layout).unwrap();
+    let mut buffer = Vec::new();
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    assert_eq!(writer.write(&layout, &()), Ok(Written::Done));
+    let _ = writer.finish().unwrap();
+    #[rustfmt::skip]
+    let mut wanted = vec![
+        192, 0, 2, 1,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+        2, 0, 0, 0, 0, 5,
+        0x6b, 0x05, 0xb4, 0x80, 0xff, 0xff, 0xff, 0xff,
+        0x00, 0x00, 0x01, 0xa2, 0x0e, 0x49, 0x14, 0xfa,
+        0x3f, 0, 0, 0, 0xbf, 0x80, 0, 0,
+    ];
+    wanted.extend([0; 30]);
+    wanted.extend([1, 2, 1, 2, 0xff, 0xff, 1, 2, 3]);
+    wanted.extend([5, b'e', b't', b'h', 0xc3, 0xa9]);
+    let end = 16 + 4 + layout.template_record().len() + 4;
+    assert_eq!(hex(&buffer[end..][..wanted.len()]), hex(&wanted));
+
+    let number = ie::PACKET_DELTA_COUNT;
+    let refused = [
+        start().ipv4(number, |(), _| Ipv4Addr::LOCALHOST),
+        start().ipv6(number, |(), _| Ipv6Addr::LOCALHOST),
+        start().mac(number, |(), _| [0; 6]),
+        start().seconds(number, |(), _| 0),
+        start().milliseconds(number, |(), _| 0),
+        start().float32(number, |(), _| 0.0),
+        start().float64(SINGLE, |(), _| 0.0),
+        start().unsigned256(number, 8, |(), _| [0; 32]),
+        start().variable_text(ie::BASIC_LIST, |()| ""),
+    ];
+    for builder in refused {
+        let error = builder.build().unwrap_err();
+        assert!(matches!(error, LayoutError::WrongType { .. }), "{error}");
+    }
+    // Section 6.2: no longer than natural, none shorter than an octet.
+    for length in [0, 33] {
+        let error = start().unsigned256(WIDE, length, |(), _| [0; 32]).build();
+        assert_eq!(
+            error.unwrap_err(),
+            LayoutError::IllegalLength {
+                element: WIDE,
+                length
+            }
+        );
+    }
+}
+
+#[test]
+fn golden_enterprise_and_variable_length() {
+    const SECRET: Element = Element::enterprise(
+        0x0001_0203,
+        5,
+        "secret",
+        AbstractType::Unsigned32,
+        Semantics::Identifier,
+    );
+    let layout = Layout::builder(Protocol::Ipfix, 999)
+        .unsigned(SECRET, 2, |_: &String, _| 0x1122)
+        .variable(ie::INTERFACE_NAME, |name| name.as_bytes())
+        .octets(ie::PACKET_DELTA_COUNT.reverse(), |_, _| [9])
+        .build()
+        .unwrap();
+    assert_eq!(layout.record_length(), None);
+    assert_eq!(layout.min_record_length(), 4);
+    let mut session = session(Protocol::Ipfix);
+    session.register(&layout).unwrap();
+    let mut buffer = Vec::new();
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    let (short, long) = ("a".repeat(254), "b".repeat(255));
+    assert_eq!(writer.write_all(&layout, &[short, long]), Ok(2));
+    let too_long = "c".repeat(70_000);
+    assert_eq!(writer.write(&layout, &too_long), Ok(Written::Full));
+    let _ = writer.finish().unwrap();
+
+    let mut wanted = vec![
+        // Section 3.4.1: the Enterprise bit and the Enterprise Number; 65535 is a variable length.
+        0x00, 0x02, 0x00, 0x1c, 0x03, 0xe7, 0x00, 0x03, //
+        0x80, 0x05, 0x00, 0x02, 0x00, 0x01, 0x02, 0x03, //
+        0x00, 0x52, 0xff, 0xff, //
+        0x80, 0x02, 0x00, 0x01, 0x00, 0x00, 0x72, 0x79, //
+        0x03, 0xe7, 0x02, 0x0c, //
+    ];
+    // Section 7, figures R and S: one octet of length below 255, three from there.
+    wanted.extend([0x11, 0x22, 254]);
+    wanted.extend([b'a'; 254]);
+    wanted.extend([9, 0x11, 0x22, 0xff, 0x00, 0xff]);
+    wanted.extend([b'b'; 255]);
+    wanted.extend([9, 0]);
+    assert_eq!(hex(&buffer[16..]), hex(&wanted));
+
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    assert_eq!(writer.write(&layout, &too_long), Ok(Written::Full));
+    let message = writer.finish().unwrap();
+    session.commit(message).unwrap();
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    assert_eq!(
+        writer.write(&layout, &too_long),
+        Err(WriteError::TooLong {
+            template_id: 999,
+            length: 70_006,
+            needed: 70_026,
+            max_message: 1400
+        })
+    );
+}
+
 /// Shows 7011/3.4.1/template-id, 7011/6.2/others.
 #[test]
 fn mistakes_in_layouts() {

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
+use ebpfix_tests::frame::{IPV4, IPV6, Ipv4, ethernet, ipv6, protocol, udp};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{
     Count, Ebpfix, Injector, Lab, Namespace, Nfcapd, Settings, VethOptions, traffic, wait_for,
@@ -207,6 +207,63 @@ fn a_list_of_elements_is_exported_and_may_change() {
         };
         assert_eq!(with("src4_addr", "192.0.2.1"), 40, "{records:#?}");
         assert_eq!(with("dst4_addr", "192.0.2.2"), 20, "{records:#?}");
+    }
+}
+
+/// `NetFlow` v5 has a record for IPv4: what it has none for is lost by its name, unless somebody else is
+/// told.
+#[test]
+fn netflow_v5_tells_of_ipv4_and_the_rest_is_counted() {
+    for others in [false, true] {
+        let (lab, a, b) = link("version5");
+        let nfcapd = Nfcapd::start(&lab, &b, 9001);
+        let mut settings = Settings::new("b0", &["ingress"])
+            .metering("idle-timeout", "\"500ms\"")
+            .collector(9001, "netflow-v5");
+        let other = others.then(|| Nfcapd::start(&lab, &b, 9002));
+        if others {
+            settings = settings.collector(9002, "ipfix");
+        }
+        let ebpfix = Ebpfix::start(&lab, &b, &settings);
+        for port in 1..=50 {
+            send(&a, port);
+        }
+        let datagram = ipv6(
+            "2001:db8::1",
+            "2001:db8::2",
+            protocol::UDP,
+            &udp(7, 9, b"data"),
+        );
+        let injector = Injector::new(&a, "a0");
+        for _ in 0..3 {
+            injector.send(&ethernet(IPV6, &datagram));
+        }
+        let ledger = wait_for("all has ended", Duration::from_secs(20), || {
+            let ledger = ebpfix.ledger();
+            (ledger.observed.packets == 53 && ledger.held.packets == 0).then_some(ledger)
+        });
+        let packets = if others { 0 } else { 3 };
+        let octets = packets * 52;
+        let lost = ledger.lost_by("not_in_protocol");
+        assert_eq!(lost, Count { packets, octets }, "{ledger:?}");
+        assert_eq!(ledger.lost_in_all(), lost);
+        let _ = ebpfix.stop();
+        let result = nfcapd.stop();
+        assert_eq!(
+            (result.packets, result.octets),
+            (50, 50 * 32),
+            "{}",
+            result.log
+        );
+        assert_eq!(
+            (result.sequence_errors, result.bad_packets),
+            (0, 0),
+            "{}",
+            result.log
+        );
+        if let Some(other) = other {
+            assert_eq!(other.stop().packets, 53);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::keys::{self, Key, Optional, Required, TABLES, Table, WithDefault};
 use super::kind::{self, Kind, Mismatch, Spanned};
 use super::{
-    Collector, Config, Daemon, Elements, Endpoint, Log, Metering, Metrics, Observation,
+    Collector, Config, Daemon, Elements, Endpoint, Log, Metering, Metrics, Observation, Protocol,
     default_cache_slots, default_port,
 };
 use crate::export::layouts::{self, Unfit};
@@ -292,7 +292,23 @@ impl Reader<'_> {
         let collectors: Vec<_> = collectors.into_iter().collect::<Option<_>>()?;
         self.clashes(&collectors);
         for (collector, section) in &collectors {
-            self.elements(collector, section, observation, metering);
+            if collector.protocol == Protocol::NetflowV5 {
+                self.netflow_v5(collector, section, observation);
+            } else {
+                self.elements(collector, section, observation, metering);
+            }
+        }
+        let mut protocols = collectors.iter().map(|(collector, _)| collector.protocol);
+        if let Some((_, section)) = collectors.first()
+            && protocols.all(|protocol| protocol == Protocol::NetflowV5)
+        {
+            self.warn(
+                section.span_of(keys::collector::PROTOCOL.name),
+                dotted(&keys::collector::PROTOCOL),
+                "NetFlow v5 has no record for IPv6: without a collector of another protocol it is \
+                 counted as lost (not_in_protocol)"
+                    .to_owned(),
+            );
         }
         Some(
             collectors
@@ -357,6 +373,56 @@ impl Reader<'_> {
         })
     }
 
+    /// What the fixed form of `NetFlow` v5 has no room for.
+    fn netflow_v5(
+        &mut self,
+        collector: &Collector,
+        section: &Section<'_, '_>,
+        observation: &Observation,
+    ) {
+        use keys::collector as key;
+        if section.entry(key::ELEMENTS.name).is_some() {
+            self.error(
+                section.span_of(key::ELEMENTS.name),
+                Some(dotted(&key::ELEMENTS)),
+                "expected no such key, because NetFlow v5 has one record whose fields are fixed, found \
+                 a list"
+                    .to_owned(),
+            );
+        }
+        for name in [key::TEMPLATE_INTERVAL.name, key::TEMPLATE_MESSAGES.name] {
+            if section.entry(name).is_some() {
+                self.warn(
+                    section.span_of(name),
+                    format!("collector.{name}"),
+                    "NetFlow v5 has no templates: the key means nothing".to_owned(),
+                );
+            }
+        }
+        let domain = collector.domain_id.unwrap_or(observation.domain_id);
+        if u16::try_from(domain).is_err() {
+            self.error(
+                section.span_of(key::DOMAIN_ID.name),
+                Some(dotted(&key::DOMAIN_ID)),
+                format!(
+                    "expected an integer from 0 to 65535 for the engine type and ID of NetFlow v5, \
+                     found {domain}"
+                ),
+            );
+        }
+        let sampling = observation.sampling.get();
+        if layouts::netflow_v5_sampling(sampling).is_none() {
+            self.error(
+                section.span_of(key::PROTOCOL.name),
+                Some(dotted(&key::PROTOCOL)),
+                format!(
+                    "expected \"ipfix\" or \"netflow-v9\" with observation.sampling = {sampling}, \
+                     because NetFlow v5 tells at most 16383, found \"netflow-v5\""
+                ),
+            );
+        }
+    }
+
     /// Whether a collector's elements can be what it is sent.
     fn elements(
         &mut self,
@@ -403,6 +469,23 @@ impl Reader<'_> {
                 section.span_of(name),
                 Some(dotted(&key::ELEMENTS)),
                 unfit_message(unfit, collector.max_message_size, elements),
+            );
+        }
+        let has = |element| {
+            let list = elements.list().iter();
+            list.map(|listed| listed.column.element)
+                .any(|listed| listed == element)
+        };
+        let ipv4 = has(e::SOURCE_IPV4_ADDRESS) || has(e::DESTINATION_IPV4_ADDRESS);
+        let ipv6 = has(e::SOURCE_IPV6_ADDRESS) || has(e::DESTINATION_IPV6_ADDRESS);
+        if ipv4 != ipv6 {
+            let family = if ipv4 { "IPv6" } else { "IPv4" };
+            self.warn(
+                section.span_of(name),
+                dotted(&key::ELEMENTS),
+                format!(
+                    "there are no addresses of {family} in the list: its flows are sent without any"
+                ),
             );
         }
     }

@@ -96,6 +96,8 @@ fn the_defaults_are_the_meters_own() {
     assert_eq!(metering.duplicates, policy.duplicates);
 }
 
+/// Shows 3954/3.2/inactive, 3954/3.2/active-configurable, 7011/10.1/ports,
+/// 7011/8.4/again-configurable, 3954/7/configurable.
 #[test]
 fn every_key_reaches_its_field() {
     let config = config(FULL);
@@ -337,7 +339,7 @@ fn columns_count_characters() {
     );
     assert_eq!(
         errors("[[collector]]\naddress = \"h\"\nname = \"ü\"\nprotocol = [\"ü\", 1]"),
-        "f:4:12: collector.protocol: expected \"ipfix\" or \"netflow-v9\", found a list"
+        "f:4:12: collector.protocol: expected \"ipfix\", \"netflow-v9\" or \"netflow-v5\", found a list"
     );
 }
 
@@ -369,6 +371,38 @@ fn what_is_probably_not_meant_is_warned_of() {
           everything twice"
         ]
     );
+    let version_5 = format!("{COLLECTOR}protocol = \"netflow-v5\"\n");
+    assert_eq!(
+        warnings(&version_5),
+        [
+            "f:3:12: collector.protocol: NetFlow v5 has no record for IPv6: without a collector of \
+             another protocol it is counted as lost (not_in_protocol)"
+        ]
+    );
+    let templates = format!("{version_5}template-messages = 5\ntemplate-interval = \"5s\"\n");
+    assert_eq!(
+        warnings(&templates)[1..],
+        [
+            "f:4:21: collector.template-messages: NetFlow v5 has no templates: the key means nothing",
+            "f:5:21: collector.template-interval: NetFlow v5 has no templates: the key means nothing"
+        ]
+    );
+    let both = version_5 + "[[collector]]\naddress = \"192.0.2.2\"\n";
+    assert_eq!(warnings(&both), [""; 0]);
+    let elements = |list: &str| warnings(&format!("{COLLECTOR}elements = [{list}]\n"));
+    assert_eq!(
+        elements("\"sourceIPv4Address\", \"octetDeltaCount\""),
+        [
+            "f:3:12: collector.elements: there are no addresses of IPv6 in the list: its flows are sent \
+             without any"
+        ]
+    );
+    for sound in [
+        "\"sourceIPv4Address\", \"destinationIPv6Address\", \"octetDeltaCount\"",
+        "\"octetDeltaCount\", \"ingressInterface\"",
+    ] {
+        assert_eq!(elements(sound), [""; 0]);
+    }
     let rare = format!("{COLLECTOR}template-interval = \"1h\"\n");
     assert_eq!(warnings(&rare).len(), 1);
 }

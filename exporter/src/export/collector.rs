@@ -8,14 +8,14 @@ use super::account::CollectorStatus;
 use super::batch::Batch;
 use super::columns::{Elements, Limits};
 use super::layouts::{
-    ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
+    self, ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
     Sampling, SystemInit, TemplateIds,
 };
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
 use crate::ledger::Count;
-use crate::record::UnixTime;
-use ipfix::{Layout, Protocol, WriteError};
+use crate::record::{Record, UnixTime};
+use ipfix::{Layout, MessageWriter, Protocol, WriteError};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -86,8 +86,15 @@ struct Told {
 struct Filled {
     /// The first record that did not.
     next: usize,
-    /// The records from there on that never can, and why.
-    impossible: Option<(usize, WriteError)>,
+    /// The records from there on that never can.
+    impossible: Option<Impossible>,
+}
+
+/// Records that no message of the collector's can have.
+struct Impossible {
+    records: usize,
+    /// `None`: the protocol has no record for them.
+    error: Option<WriteError>,
 }
 
 impl CollectorHandle {
@@ -153,12 +160,16 @@ impl Collector {
         templates: &mut TemplateIds,
     ) -> Result<(CollectorHandle, Self), ipfix::LayoutError> {
         let protocol = config.protocol;
-        let first_template = templates.first(protocol, config.elements.as_ref());
-        let elements = match &config.elements {
-            Some(elements) => elements.clone(),
-            None => Elements::of_default_profile(protocol),
+        let layouts = if protocol == Protocol::NetflowV5 {
+            Layouts::netflow_v5()
+        } else {
+            let first_template = templates.first(protocol, config.elements.as_ref());
+            let elements = match &config.elements {
+                Some(elements) => elements.clone(),
+                None => Elements::of_default_profile(protocol),
+            };
+            Layouts::new(protocol, &elements, first_template)?
         };
-        let layouts = Layouts::new(protocol, &elements, first_template)?;
         let (sender, queue) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(CollectorStatus {
             name: config.name.clone(),
@@ -175,7 +186,7 @@ impl Collector {
             made_from: Arc::new((config.clone(), domain)),
             queue: sender,
             status: status.clone(),
-            limits: elements.limits(),
+            limits: layouts.limits(),
             continuity: continuity.clone(),
         };
         let collector = Self {
@@ -292,31 +303,12 @@ impl Collector {
             return Ok(());
         };
         let layouts = &self.layouts;
+        let sampling = layouts.sampling_in_header.then(|| batch.sampling(from));
+        if let Some(sampling) = sampling.and_then(layouts::netflow_v5_sampling) {
+            transport.session(Of::Data).set_sampling(sampling);
+        }
         let filled = transport
-            .send(Of::Data, |writer| {
-                let mut next = from;
-                while let Some(first) = batch.run(next).first() {
-                    let run = batch.run(next);
-                    match writer.write_all(layouts.of(first), run) {
-                        Ok(written) => {
-                            next += written;
-                            if written < run.len() {
-                                break;
-                            }
-                        }
-                        Err(error) => {
-                            return Filled {
-                                next,
-                                impossible: Some((run.len(), error)),
-                            };
-                        }
-                    }
-                }
-                Filled {
-                    next,
-                    impossible: None,
-                }
-            })
+            .send(Of::Data, |writer| fill(writer, layouts, &batch, from))
             .await;
         let Filled {
             mut next,
@@ -331,9 +323,14 @@ impl Collector {
         batch.sent(from..next);
         let mut status = super::lock(&self.status);
         status.export(next - from, batch.count(from..next));
-        if let Some((records, error)) = impossible {
-            tracing::error!(collector = self.config.name, %error, records, "cannot encode records");
-            batch.cannot_encode();
+        if let Some(Impossible { records, error }) = impossible {
+            match error {
+                Some(error) => {
+                    tracing::error!(collector = self.config.name, %error, records, "cannot encode records");
+                    batch.cannot_encode();
+                }
+                None => batch.not_in_protocol(next..next + records),
+            }
             status.lose(records, batch.count(next..next + records), super::now_ms());
             next += records;
         }
@@ -365,13 +362,15 @@ impl Collector {
         let layouts = &self.layouts;
         // Who was told of sampling must be told of its end.
         let was_sampled = told.as_ref().is_some_and(|told| told.shared.sampling > 1);
-        if shared.sampling > 1 || was_sampled {
-            transport.register(Of::Data, &layouts.sampling);
+        if let Some(layout) = &layouts.sampling
+            && (shared.sampling > 1 || was_sampled)
+        {
+            transport.register(Of::Data, layout);
             let sampling = Sampling {
                 domain: self.domain,
                 interval: shared.sampling.max(1),
             };
-            send_all(transport, Of::Data, &layouts.sampling, &[sampling]).await?;
+            send_all(transport, Of::Data, layout, &[sampling]).await?;
         }
         if let Some(layout) = &layouts.system_init {
             let system_init = SystemInit {
@@ -382,13 +381,9 @@ impl Collector {
         if let Some(layout) = &layouts.flow_keys {
             send_all(transport, Of::Process, layout, &layouts.keys(self.domain)).await?;
         }
-        send_all(
-            transport,
-            Of::Process,
-            &layouts.interfaces,
-            &shared.interfaces,
-        )
-        .await?;
+        if let Some(layout) = &layouts.interfaces {
+            send_all(transport, Of::Process, layout, &shared.interfaces).await?;
+        }
         // Its times are those of packets that were ignored: without any there is nothing to say.
         if let Some(layout) = &layouts.metering
             && !shared.ignored.is_zero()
@@ -467,6 +462,46 @@ impl Drop for Collector {
         self.queue.close();
         super::lock(&self.status).lose_all();
     }
+}
+
+/// Fills a message with records of a batch.
+fn fill(writer: &mut MessageWriter<'_>, layouts: &Layouts, batch: &Batch, from: usize) -> Filled {
+    let sampling = batch.sampling(from);
+    let mut next = from;
+    let mut impossible = None;
+    while let Some(first) = batch.run(next).first() {
+        let mut run = batch.run(next);
+        if layouts.sampling_in_header {
+            let same = |record: &&Record| record.id.sampling == first.id.sampling;
+            run = &run[..run.iter().take_while(same).count()];
+        }
+        let Some(layout) = layouts.of(first) else {
+            impossible = Some(Impossible {
+                records: run.len(),
+                error: None,
+            });
+            break;
+        };
+        if layouts.sampling_in_header && first.id.sampling != sampling {
+            break;
+        }
+        match writer.write_all(layout, run) {
+            Ok(written) => {
+                next += written;
+                if written < run.len() {
+                    break;
+                }
+            }
+            Err(error) => {
+                impossible = Some(Impossible {
+                    records: run.len(),
+                    error: Some(error),
+                });
+                break;
+            }
+        }
+    }
+    Filled { next, impossible }
 }
 
 /// Sends options records, in as many messages as it takes.

@@ -785,7 +785,10 @@ impl Limits {
     /// Replaces records above the limits by as few as can hold their counts, with all else alike.
     /// The sums stay.
     pub fn split(self, records: Vec<Record>) -> Vec<Record> {
-        if records.iter().all(|record| self.parts(record) == 1) {
+        let fits = |record: &Record| {
+            record.metrics.packets <= self.packets && record.metrics.bytes <= self.octets
+        };
+        if records.iter().all(fits) {
             return records;
         }
         let mut split = Vec::with_capacity(records.len() + 1);

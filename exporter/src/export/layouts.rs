@@ -4,12 +4,15 @@
 //! [`Elements`], the default profile's or a collector's own: one for each kind of record, with the
 //! elements that apply to it.
 
-use super::columns::Elements;
-use super::kinds::{self, RecordKind};
+use super::columns::{Elements, Limits};
+use super::kinds::{self, Family, RecordKind};
 use crate::record::Record;
+use ebpfix_probes::abi::DIRECTION_EGRESS;
 use ipfix::{
-    Element, Layout, LayoutError, Protocol, RegisterError, Session, SessionOptions, elements as e,
+    Element, Layout, LayoutError, NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode,
+    Protocol, RegisterError, Session, SessionOptions, elements as e,
 };
+use std::net::Ipv4Addr;
 
 /// Octets of an interface's name in options data (the kernel's names have at most 15).
 const NAME_OCTETS: u16 = 16;
@@ -172,10 +175,16 @@ pub struct SystemInit {
 /// Every layout of a Transport Session.
 pub struct Layouts {
     records: Vec<Layout<Record>>,
-    /// Names of interfaces.
-    pub interfaces: Layout<InterfaceRecord>,
-    /// The sampling interval.
-    pub sampling: Layout<Sampling>,
+    /// The position in `records` of the layout of each kind, where the protocol has one.
+    by_kind: [Option<usize>; RecordKind::ALL.len()],
+    /// What its records can count.
+    limits: Limits,
+    /// Whether a message's header tells of sampling, and so of one interval only: `NetFlow` v5.
+    pub sampling_in_header: bool,
+    /// Names of interfaces; not in `NetFlow` v5.
+    pub interfaces: Option<Layout<InterfaceRecord>>,
+    /// The sampling interval; not in `NetFlow` v5.
+    pub sampling: Option<Layout<Sampling>>,
     /// Reliability of the Metering Process; IPFIX only.
     pub metering: Option<Layout<MeteringReliability>>,
     /// Statistics of the Exporting Process; IPFIX only.
@@ -201,8 +210,11 @@ impl Layouts {
         let ipfix = protocol == Protocol::Ipfix;
         Ok(Self {
             records: record_layouts(protocol, elements, first_template)?,
-            interfaces: interface_layout(protocol)?,
-            sampling: sampling_layout(protocol)?,
+            by_kind: std::array::from_fn(Some),
+            limits: elements.limits(),
+            sampling_in_header: false,
+            interfaces: Some(interface_layout(protocol)?),
+            sampling: Some(sampling_layout(protocol)?),
             metering: ipfix.then(metering_layout).transpose()?,
             exporting: ipfix.then(exporting_layout).transpose()?,
             not_sent: ipfix.then(not_sent_layout).transpose()?,
@@ -217,9 +229,39 @@ impl Layouts {
         })
     }
 
-    /// The layout of a record.
-    pub fn of(&self, record: &Record) -> &Layout<Record> {
-        &self.records[kinds::position(record)]
+    /// Those of `NetFlow` v5: one, for all records of IPv4.
+    pub fn netflow_v5() -> Self {
+        Self {
+            records: vec![Layout::netflow_v5(|record, _| netflow_v5_record(record))],
+            by_kind: RecordKind::ALL.map(|kind| (kind.family == Family::Ipv4).then_some(0)),
+            limits: Limits {
+                packets: NetflowV5Record::MAX_COUNTER,
+                octets: NetflowV5Record::MAX_COUNTER,
+            },
+            sampling_in_header: true,
+            interfaces: None,
+            sampling: None,
+            metering: None,
+            exporting: None,
+            not_sent: None,
+            flow_keys: None,
+            system_init: None,
+            keys: Vec::new(),
+        }
+    }
+
+    /// The layout of a record; `None` where the protocol cannot tell of it.
+    pub fn of(&self, record: &Record) -> Option<&Layout<Record>> {
+        if self.sampling_in_header && netflow_v5_sampling(record.id.sampling).is_none() {
+            return None;
+        }
+        let position = self.by_kind.get(kinds::position(record)).copied()??;
+        self.records.get(position)
+    }
+
+    /// What a record can count at most.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The layouts of records.
@@ -255,6 +297,43 @@ fn record_layouts(
                 .build()
         })
         .collect()
+}
+
+/// What `NetFlow` v5 tells of a record of IPv4. Interfaces beyond 65535 are 65535; the meter knows no
+/// next hop, autonomous systems and prefixes.
+fn netflow_v5_record(record: &Record) -> NetflowV5Record {
+    let Record { id, metrics, .. } = record;
+    let address = |ip: &[u8; 16]| Ipv4Addr::new(ip[12], ip[13], ip[14], ip[15]);
+    let (ingress_interface, egress_interface) = if id.direction == DIRECTION_EGRESS {
+        (0, id.if_index)
+    } else {
+        (id.if_index, 0)
+    };
+    NetflowV5Record {
+        source: address(&id.src_ip.0),
+        destination: address(&id.dst_ip.0),
+        ingress_interface,
+        egress_interface,
+        packets: metrics.packets,
+        octets: metrics.bytes,
+        first_ms: record.time_flow_start.millis(),
+        last_ms: record.time_flow_end.millis(),
+        source_port: id.src_port,
+        destination_port: id.dst_port,
+        tcp_flags: metrics.flags.to_be_bytes()[1],
+        protocol: id.transport_protocol,
+        tos: metrics.tos,
+        ..NetflowV5Record::EMPTY
+    }
+}
+
+/// What the header of `NetFlow` v5 says of this sampling interval; `None` where it cannot.
+pub fn netflow_v5_sampling(interval: u32) -> Option<NetflowV5Sampling> {
+    if interval <= 1 {
+        return Some(NetflowV5Sampling::none());
+    }
+    let interval = u16::try_from(interval).ok()?;
+    NetflowV5Sampling::new(NetflowV5SamplingMode::Random, interval)
 }
 
 /// Why records with these elements cannot be exported.

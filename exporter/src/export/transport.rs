@@ -121,7 +121,9 @@ impl Transport {
         let mut process =
             apart.then(|| Session::new(options(PROCESS_DOMAIN, continuity.process_sequence)));
         let session = process.as_mut().unwrap_or(&mut data);
-        register(session, &layouts.interfaces);
+        if let Some(layout) = &layouts.interfaces {
+            register(session, layout);
+        }
         if let Some(layout) = &layouts.metering {
             register(session, layout);
         }

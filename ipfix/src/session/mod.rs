@@ -341,18 +341,18 @@ impl Session {
         self.serial
     }
 
-    /// Positions of the templates to put at the head of a message, those of one kind.
-    pub(crate) fn scheduled(&self, options: bool, now_ms: u64) -> impl Iterator<Item = usize> {
-        self.templates
-            .iter()
-            .enumerate()
-            .filter(move |(_, template)| {
-                !self.starved
-                    && template.options == options
-                    && !self.must_wait(template)
-                    && template.is_due(now_ms, self.messages, &self.options.templates)
-            })
-            .map(|(position, _)| position)
+    pub(crate) fn template_count(&self) -> usize {
+        self.templates.len()
+    }
+
+    /// Whether to put the template at the head of a message, among those of one kind.
+    pub(crate) fn is_scheduled(&self, position: usize, options: bool, now_ms: u64) -> bool {
+        self.templates.get(position).is_some_and(|template| {
+            !self.starved
+                && template.options == options
+                && !self.must_wait(template)
+                && template.is_due(now_ms, self.messages, &self.options.templates)
+        })
     }
 
     pub(crate) fn withdrawal_mut(&mut self, position: usize) -> Option<&mut Withdrawal> {
