@@ -202,13 +202,16 @@ pub(super) struct Clock {
     source: ClockSource,
 }
 
+/// A number and no `enum`, so that a clock is copied whole: each value has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ClockSource {
-    Unknown,
+struct ClockSource(u32);
+
+impl ClockSource {
+    const UNKNOWN: Self = Self(0);
     /// When the system started.
-    SystemInit,
+    const SYSTEM_INIT: Self = Self(1);
     /// The header says what sysUptime is.
-    Header,
+    const HEADER: Self = Self(2);
 }
 
 impl Clock {
@@ -217,8 +220,8 @@ impl Clock {
             export_ms: header.export_time_ms(),
             uptime_ms: header.sys_uptime_ms.unwrap_or(0),
             source: match header.sys_uptime_ms {
-                Some(_) => ClockSource::Header,
-                None => ClockSource::Unknown,
+                Some(_) => ClockSource::HEADER,
+                None => ClockSource::UNKNOWN,
             },
         }
     }
@@ -227,9 +230,9 @@ impl Clock {
     #[inline]
     pub(super) fn since(self, system_init_ms: Option<u64>) -> Self {
         match system_init_ms {
-            Some(init) if self.source != ClockSource::Header => Self {
+            Some(init) if self.source != ClockSource::HEADER => Self {
                 uptime_ms: low32(self.export_ms.wrapping_sub(init)),
-                source: ClockSource::SystemInit,
+                source: ClockSource::SYSTEM_INIT,
                 ..self
             },
             _ => self,
@@ -239,7 +242,7 @@ impl Clock {
     /// sysUptime wraps every 49.7 days: of all times with this uptime, the one nearest to the
     /// export time.
     fn unix_ms(self, uptime: u32) -> Option<u64> {
-        if self.source == ClockSource::Unknown {
+        if self.source == ClockSource::UNKNOWN {
             return None;
         }
         let difference = uptime.wrapping_sub(self.uptime_ms).cast_signed();
