@@ -96,7 +96,8 @@ pub fn generate(csv: &str) -> Result<String, String> {
     )
     .map_err(|e| e.to_string())?;
     for (id, least, most) in ranges {
-        writeln!(out, "    ({id}, {least}, {most:#x}),").map_err(|e| e.to_string())?;
+        let (high, low) = (most >> 16, most & 0xffff);
+        writeln!(out, "    ({id}, {least}, 0x{high:04x}_{low:04x}),").map_err(|e| e.to_string())?;
     }
     out.push_str("];\n");
     Ok(out)
