@@ -106,6 +106,7 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
             data_sets: Vec::new(),
             unknown: Vec::new(),
             errors: Vec::new(),
+            learned: Vec::new(),
             templates: 0,
             withdrawals: 0,
             sequence: Sequence::First,
@@ -255,6 +256,7 @@ pub struct Decoded<'a> {
     data_sets: Vec<DataSet<'a>>,
     unknown: Vec<UnknownSet>,
     errors: Vec<DecodeError>,
+    learned: Vec<Arc<Template>>,
     templates: usize,
     withdrawals: usize,
     sequence: Sequence,
@@ -297,6 +299,11 @@ impl<'a> Decoded<'a> {
     /// Template Records and Options Template Records learned.
     pub fn templates(&self) -> usize {
         self.templates
+    }
+
+    /// The templates that were learned, those known before included, in order.
+    pub fn learned(&self) -> &[Arc<Template>] {
+        &self.learned
     }
 
     /// Template withdrawals (RFC 7011 section 8.1).
@@ -441,7 +448,7 @@ pub struct DataSet<'a> {
 
 impl DataSet<'_> {
     /// The template.
-    pub fn template(&self) -> &Template {
+    pub fn template(&self) -> &Arc<Template> {
         &self.template
     }
 
@@ -874,7 +881,13 @@ impl Domain {
         Some(Arc::clone(&known.template))
     }
 
-    fn learn(&mut self, template: Template, limits: &DecoderLimits, now: u64) {
+    /// Gives the template as it is now shared.
+    fn learn(
+        &mut self,
+        template: Template,
+        limits: &DecoderLimits,
+        now: u64,
+    ) -> Option<Arc<Template>> {
         if let Ok(position) = self.find(template.id) {
             let known = &mut self.templates[position];
             known.used = now;
@@ -882,20 +895,21 @@ impl Domain {
             if *known.template != template {
                 known.template = Arc::new(template);
             }
-            return;
+            return Some(Arc::clone(&known.template));
         }
         while self.templates.len() >= limits.templates_per_domain.max(1) {
             self.forget_oldest_template();
         }
-        if let Err(position) = self.find(template.id) {
-            self.templates.insert(
-                position,
-                Known {
-                    template: Arc::new(template),
-                    used: now,
-                },
-            );
-        }
+        let position = self.find(template.id).err()?;
+        let template = Arc::new(template);
+        self.templates.insert(
+            position,
+            Known {
+                template: Arc::clone(&template),
+                used: now,
+            },
+        );
+        Some(template)
     }
 
     fn withdraw(&mut self, id: u16) {
@@ -1130,7 +1144,7 @@ fn read_templates(
         match read_template(&mut reader, options, limits, domain.protocol) {
             Ok(TemplateRecord::Template(template)) => {
                 decoded.templates += 1;
-                domain.learn(template, limits, now);
+                decoded.learned.extend(domain.learn(template, limits, now));
             }
             Ok(TemplateRecord::Withdrawal(id)) => {
                 decoded.withdrawals += 1;

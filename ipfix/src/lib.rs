@@ -11,6 +11,7 @@
 //! - [`Session`]: a Transport Session of an Exporting Process: the sequence number, the templates and
 //!   when they are due. [`MessageWriter`] fills its messages.
 //! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
+//! - [`FileReader`] and [`FileWriter`]: IPFIX Files (RFC 5655), and what was received in them.
 //!
 //! # Example
 //! A flow goes from an Exporting Process to a collector. Between the two would be a UDP socket.
@@ -86,6 +87,7 @@ mod decode;
 mod element;
 #[rustfmt::skip]
 pub mod elements;
+mod file;
 mod layout;
 mod message;
 mod session;
@@ -97,6 +99,10 @@ pub use decode::{
 };
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,
+};
+pub use file::{
+    DetailsScope, FileError, FileLimits, FileMessage, FileReader, FileWriter, FrameError,
+    FrameErrorKind, Framer, MessageDetails, Origin, Stored,
 };
 pub use layout::{Context, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};
