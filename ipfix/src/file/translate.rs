@@ -1,7 +1,7 @@
 //! From templates of any protocol to IPFIX Template Records.
 
 use crate::decode::{Field, Template};
-use crate::element::{ENTERPRISE_BIT, Element, Registry, v9_scope};
+use crate::element::{ENTERPRISE_BIT, Element, Registry, VARIABLE_LENGTH, v9_scope};
 use crate::elements as ie;
 use crate::wire::low16;
 
@@ -12,22 +12,25 @@ pub(super) struct Translated {
     pub record: Vec<u8>,
     /// What goes before every Data Record.
     pub prefix: &'static [u8],
+    /// Where a Data Record, without the prefix, has the id of a template: the first templateId, if
+    /// that is at the same place in all records.
+    pub template_id_at: Option<usize>,
 }
 
-/// The template as IPFIX has it. Data Records stay as they are, after `prefix`.
+/// The template as IPFIX has it, under this id. Data Records stay as they are, after `prefix`.
 ///
 /// `NetFlow` v9 needs a translation in three places. Scopes become elements, see [`scope_element`].
 /// Options without a scope, which IPFIX does not have, are about the session: an octet of
 /// sessionScope goes before. Field types from 32768 on, where IPFIX has its Enterprise bit, go below
 /// the reserved enterprise number 4294967295 without their highest bit.
-pub(super) fn template(template: &Template) -> Translated {
+pub(super) fn template(template: &Template, id: u16) -> Translated {
     const SESSION_SCOPE_VALUE: &[u8] = &[0];
     let fields = template.fields();
     let no_scope = template.is_options() && template.scope_fields() == 0;
     let added = usize::from(no_scope);
     let mut record = Vec::new();
     let mut number = |number: u16| record.extend(number.to_be_bytes());
-    number(template.id());
+    number(id);
     number(low16(fields.len() + added));
     if template.is_options() {
         number(low16(template.scope_fields() + added));
@@ -54,7 +57,20 @@ pub(super) fn template(template: &Template) -> Translated {
     Translated {
         record,
         prefix: if no_scope { SESSION_SCOPE_VALUE } else { &[] },
+        template_id_at: template_id_at(fields),
     }
+}
+
+fn template_id_at(fields: &[Field]) -> Option<usize> {
+    const NATURAL: u16 = 2;
+    let is_id = |field: &Field| field.is(&ie::TEMPLATE_ID) || field.is(&v9_scope::TEMPLATE);
+    let position = fields
+        .iter()
+        .position(|field| is_id(field) && field.length() == NATURAL)?;
+    let before = fields.get(..position)?.iter().map(Field::length);
+    before
+        .map(|length| (length != VARIABLE_LENGTH).then_some(usize::from(length)))
+        .sum()
 }
 
 /// The element of a `NetFlow` v9 scope: System is exportingProcessId, Interface ingressInterface,

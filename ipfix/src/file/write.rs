@@ -25,12 +25,13 @@ use crate::wire::{
 ///   in which Observation Domain. See [`MessageDetails`](super::MessageDetails) for reading it.
 /// - In a file, Observation Domains of different exporters must not mix (RFC 5655 section 7.3.7). The
 ///   first domain with an id keeps it; another exporter's domain with the same id gets one of its
-///   own, counted down from 4294967295. The Message Details say what it was. So template ids stay as
-///   they are, and with them whatever in the records refers to one.
-/// - A template goes into the file once, before its data. If its id is given a new meaning, or it is
-///   one of too many, it is withdrawn first (RFC 5655 section 7.2).
-/// - Data Records stay as they are to the octet, whatever they hold. The sequence numbers are those
-///   of the file.
+///   own, counted down from 4294967295. The Message Details say what it was.
+/// - A template goes into the file once, before its data. If the exporter gives its id a new meaning,
+///   that gets an id of its own, counted down from 65534: ids are not used again, and nothing has to
+///   be withdrawn (RFC 5655 section 7.2).
+/// - Data Records stay as they are to the octet, whatever they hold, but for the one field that refers
+///   to templates, templateId, if the id is another in the file. (The lists of RFC 6313 refer to them
+///   as well; they are not looked into.) The sequence numbers are those of the file.
 /// - `NetFlow` v9 becomes IPFIX: the field numbers stay, scopes become elements, and the Message
 ///   Details have systemInitTimeMilliseconds, from which the times 21 and 22 count. What has no place
 ///   in IPFIX, such as the scope of a flow cache, becomes opaqueOctets.
@@ -44,7 +45,7 @@ use crate::wire::{
 pub struct FileWriter {
     limits: FileLimits,
     domains: HashMap<DomainKey, Domain>,
-    ids: DomainIds,
+    ids: Ids,
     /// Fields of all templates remembered.
     fields: usize,
     /// Counts messages: the age of everything remembered.
@@ -58,7 +59,8 @@ pub struct FileLimits {
     /// Observation Domains of all exporters. Of more, the one heard of longest ago is forgotten; if
     /// it comes back it is a new domain of the file.
     pub domains: usize,
-    /// Templates of one domain. Of more, the one used longest ago is withdrawn.
+    /// Templates of one domain. Of more, the one used longest ago is forgotten; if it is used again it
+    /// goes into the file again.
     pub templates_per_domain: usize,
     /// Fields of all templates of one domain, likewise.
     pub fields_per_domain: usize,
@@ -96,7 +98,7 @@ impl FileWriter {
         Self {
             limits,
             domains: HashMap::new(),
-            ids: DomainIds::default(),
+            ids: Ids::new(u32::MAX, limits.domains.max(1)),
             fields: 0,
             now: 0,
             window: Window::default(),
@@ -120,12 +122,15 @@ impl FileWriter {
         };
         self.now += 1;
         self.make_room_for(&key);
+        if self.domains.get(&key).is_some_and(Domain::is_worn_out) {
+            self.forget(&key);
+        }
         let ids = &mut self.ids;
         let limits = self.limits;
         let domain = self
             .domains
             .entry(key)
-            .or_insert_with(|| Domain::new(ids.allot(key.id, limits.domains.max(1))));
+            .or_insert_with(|| Domain::new(ids.allot(key.id)));
         domain.used = self.now;
         let fields_before = domain.fields;
         let mut writing = Writing {
@@ -139,7 +144,7 @@ impl FileWriter {
             message: None,
             stored: Stored::default(),
         };
-        for template in decoded.learned() {
+        for template in without_data(decoded) {
             writing.announce(template);
         }
         for set in decoded.data_sets() {
@@ -159,11 +164,11 @@ impl FileWriter {
     /// The file must be cut to the end of a message before more is appended.
     pub fn lost(&mut self) {
         for domain in self.domains.values_mut() {
-            domain.templates.clear();
-            domain.fields = 0;
             domain.details = None;
+            for known in domain.templates.values_mut() {
+                known.in_file = false;
+            }
         }
-        self.fields = 0;
     }
 
     /// Appends the File Time Window, if the file has flows and all of them tell when they began and
@@ -191,7 +196,11 @@ impl FileWriter {
             .filter(|(other, _)| *other != key)
             .min_by_key(|(_, domain)| domain.used)
             .map(|(key, _)| *key);
-        let forgotten = oldest.and_then(|key| self.domains.remove(&key));
+        oldest.is_some_and(|key| self.forget(&key))
+    }
+
+    fn forget(&mut self, key: &DomainKey) -> bool {
+        let forgotten = self.domains.remove(key);
         if let Some(domain) = &forgotten {
             self.fields -= domain.fields;
         }
@@ -207,28 +216,29 @@ struct DomainKey {
     id: u32,
 }
 
-/// Gives out the ids of the file's domains, each once.
+/// Gives out ids, of domains or templates, each once.
 #[derive(Debug)]
-struct DomainIds {
+struct Ids {
     /// Those given as wanted.
     kept: HashSet<u32>,
+    /// The most of them: from then on all ids are of our own choice.
+    most: usize,
     /// The next one of our own choice: they count down.
     next: u32,
 }
 
-impl Default for DomainIds {
-    fn default() -> Self {
+impl Ids {
+    fn new(highest: u32, most: usize) -> Self {
         Self {
             kept: HashSet::new(),
-            next: u32::MAX,
+            most,
+            next: highest,
         }
     }
-}
 
-impl DomainIds {
-    /// The id that is wanted, if nobody had it; after `most` of them, one of our own.
-    fn allot(&mut self, wanted: u32, most: usize) -> u32 {
-        if wanted <= self.next && self.kept.len() < most && self.kept.insert(wanted) {
+    /// The id that is wanted, if nobody had it.
+    fn allot(&mut self, wanted: u32) -> u32 {
+        if wanted <= self.next && self.kept.len() < self.most && self.kept.insert(wanted) {
             wanted
         } else {
             self.own()
@@ -238,7 +248,6 @@ impl DomainIds {
     fn own(&mut self) -> u32 {
         loop {
             let id = self.next;
-            // There are more of them than messages in any file.
             self.next = id.wrapping_sub(1);
             if !self.kept.contains(&id) {
                 return id;
@@ -252,34 +261,63 @@ impl DomainIds {
 struct Domain {
     id: u32,
     sequence: u32,
-    /// The templates as the file has them.
-    templates: HashMap<u16, Announced>,
+    /// By the ids the exporter gave them.
+    templates: HashMap<u16, Known>,
+    template_ids: Ids,
     /// Fields of the templates.
     fields: usize,
+    details_id: u16,
     /// The layout of the Message Details, once the file has its template.
     details: Option<Layout<Received>>,
-    details_id: u16,
     used: u64,
 }
 
+/// A template and how the file has it.
 #[derive(Debug)]
-struct Announced {
+struct Known {
     template: Arc<Template>,
-    prefix: &'static [u8],
+    in_file: bool,
+    place: Place,
     used: u64,
+}
+
+/// How records go into the file.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The template's id in the file.
+    id: u16,
+    /// What goes before every record.
+    prefix: &'static [u8],
+    /// Where records have a template id.
+    template_id_at: Option<usize>,
 }
 
 impl Domain {
     fn new(id: u32) -> Self {
+        let mut template_ids = Ids::new(u16::MAX.into(), MAX_KEPT_TEMPLATE_IDS);
         Self {
             id,
             sequence: 0,
             templates: HashMap::new(),
+            details_id: low16_of(template_ids.own()),
+            template_ids,
             fields: 0,
             details: None,
-            // Exporters count theirs up.
-            details_id: u16::MAX,
             used: 0,
+        }
+    }
+
+    /// Whether the next message could use up the template ids.
+    fn is_worn_out(&self) -> bool {
+        // A message of 65535 octets has room for 8191 templates or sets of 8 octets each, and each of
+        // them may want an id.
+        const MOST_IN_A_MESSAGE: u32 = 2 * 8191;
+        self.template_ids.next < MOST_IN_A_MESSAGE + u32::from(MIN_TEMPLATE_ID)
+    }
+
+    fn forget_template(&mut self, id: u16) {
+        if let Some(known) = self.templates.remove(&id) {
+            self.fields -= known.template.fields().len();
         }
     }
 
@@ -319,85 +357,78 @@ struct OpenMessage {
 
 impl Writing<'_> {
     /// Puts the template into the file if it is not there. `None` if it fits into no message.
-    fn announce(&mut self, template: &Arc<Template>) -> Option<&'static [u8]> {
+    fn announce(&mut self, template: &Arc<Template>) -> Option<Place> {
         let id = template.id();
         let now = self.now;
-        if let Some(known) = self.domain.templates.get_mut(&id) {
-            if Arc::ptr_eq(&known.template, template) || known.template == *template {
+        let known =
+            self.domain.templates.get_mut(&id).filter(|known| {
+                Arc::ptr_eq(&known.template, template) || known.template == *template
+            });
+        let (file_id, has_id) = match known {
+            Some(known) => {
                 known.used = now;
-                return Some(known.prefix);
+                if known.in_file {
+                    return Some(known.place);
+                }
+                (known.place.id, true)
             }
-            self.withdraw(id);
-        }
-        if id == self.domain.details_id {
-            self.move_details();
-        }
-        while self.domain.templates.len() >= self.limits.templates_per_domain.max(1)
-            || self.domain.fields + template.fields().len() > self.limits.fields_per_domain
-        {
-            let Some(oldest) = self.domain.oldest_template() else {
-                break;
-            };
-            self.withdraw(oldest);
-        }
-        let Translated { record, prefix } = translate::template(template);
+            // A new meaning gets an id of its own.
+            None => (low16_of(self.domain.template_ids.allot(id.into())), false),
+        };
+        let Translated {
+            record,
+            prefix,
+            template_id_at,
+        } = translate::template(template, file_id);
         let set_id = template_set_id(template.is_options());
         if !self.put(set_id, SetUse::Own, &[&record]) {
             return None;
         }
-        self.domain.fields += template.fields().len();
-        self.domain.templates.insert(
-            id,
-            Announced {
-                template: Arc::clone(template),
-                prefix,
-                used: now,
-            },
-        );
-        Some(prefix)
-    }
-
-    /// Takes a template out of the file (RFC 7011 section 8.1).
-    fn withdraw(&mut self, id: u16) {
-        if let Some(known) = self.domain.templates.remove(&id) {
-            self.domain.fields -= known.template.fields().len();
-            self.put_withdrawal(id, known.template.is_options());
+        if !has_id {
+            self.domain.forget_template(id);
+            self.make_room_for(template);
         }
-    }
-
-    fn put_withdrawal(&mut self, id: u16, options: bool) {
-        let [a, b] = id.to_be_bytes();
-        // A withdrawal fits into any message.
-        self.put(template_set_id(options), SetUse::Own, &[&[a, b, 0, 0]]);
-    }
-
-    /// Makes room for an exporter's template that has the id of the Message Details.
-    fn move_details(&mut self) {
-        let taken = self.domain.details_id;
-        if self.domain.details.take().is_some() {
-            self.put_withdrawal(taken, true);
+        let place = Place {
+            id: file_id,
+            prefix,
+            template_id_at,
+        };
+        let known = Known {
+            template: Arc::clone(template),
+            in_file: true,
+            place,
+            used: now,
+        };
+        if self.domain.templates.insert(id, known).is_none() {
+            self.domain.fields += template.fields().len();
         }
-        let free = |id: &u16| *id != taken && !self.domain.templates.contains_key(id);
-        // There are fewer templates than ids.
-        self.domain.details_id = (MIN_TEMPLATE_ID..taken)
-            .rev()
-            .find(free)
-            .or_else(|| (taken..=u16::MAX).rev().find(free))
-            .unwrap_or(taken);
+        Some(place)
+    }
+
+    fn make_room_for(&mut self, template: &Template) {
+        let FileLimits {
+            templates_per_domain: most,
+            fields_per_domain: most_fields,
+            ..
+        } = *self.limits;
+        while self.domain.templates.len() >= most.max(1)
+            || self.domain.fields + template.fields().len() > most_fields
+        {
+            let Some(oldest) = self.domain.oldest_template() else {
+                return;
+            };
+            self.domain.forget_template(oldest);
+        }
     }
 
     fn data_set(&mut self, set: &DataSet<'_>) {
         let records = set.records().map_while(Result::ok);
-        let Some(prefix) = self.announce(set.template()) else {
+        let Some(place) = self.announce(set.template()) else {
             self.stored.too_long += records.count() as u64;
             return;
         };
         for record in records {
-            if self.put(
-                set.template().id(),
-                SetUse::Shared,
-                &[prefix, record.octets()],
-            ) {
+            if self.data_record(place, record.octets()) {
                 self.stored.records += 1;
                 if let Some(message) = &mut self.message {
                     message.records += 1;
@@ -406,6 +437,29 @@ impl Writing<'_> {
                 self.stored.too_long += 1;
             }
         }
+    }
+
+    fn data_record(&mut self, place: Place, octets: &[u8]) -> bool {
+        let prefix = place.prefix;
+        if let Some((before, id, after)) = self.template_id_in(place, octets) {
+            let id = id.to_be_bytes();
+            return self.put(place.id, SetUse::Shared, &[prefix, before, &id, after]);
+        }
+        self.put(place.id, SetUse::Shared, &[prefix, octets])
+    }
+
+    /// A record that has the id of a template which has another one in the file: what is before it,
+    /// the id to write, and what is after it.
+    fn template_id_in<'o>(
+        &self,
+        place: Place,
+        octets: &'o [u8],
+    ) -> Option<(&'o [u8], u16, &'o [u8])> {
+        let (before, rest) = octets.split_at_checked(place.template_id_at?)?;
+        let (id, after) = rest.split_first_chunk()?;
+        let id = u16::from_be_bytes(*id);
+        let other = self.domain.templates.get(&id)?.place.id;
+        (other != id).then_some((before, other, after))
     }
 
     /// Appends octets to a set, in the next message if this one has no room. False, and nothing
@@ -536,7 +590,7 @@ impl Writing<'_> {
 enum SetUse {
     /// As Data Records do.
     Shared,
-    /// Templates and withdrawals must not (RFC 7011 section 8.1).
+    /// Templates do not: nfacctd 1.7.7 reads only the first options template of a set.
     Own,
 }
 
@@ -573,6 +627,18 @@ fn time_window(
     Ok(())
 }
 
+/// The templates learned of which the message has no data: those with data come with it.
+fn without_data<'a>(decoded: &'a Decoded<'_>) -> impl Iterator<Item = &'a Arc<Template>> {
+    let learned = decoded.learned();
+    let mut with_data = HashSet::new();
+    if !learned.is_empty() {
+        with_data.extend(decoded.data_sets().iter().map(|set| set.template().id()));
+    }
+    learned
+        .iter()
+        .filter(move |template| !with_data.contains(&template.id()))
+}
+
 fn template_set_id(options: bool) -> u16 {
     const TEMPLATE_SET: u16 = 2;
     const OPTIONS_TEMPLATE_SET: u16 = 3;
@@ -583,5 +649,13 @@ fn template_set_id(options: bool) -> u16 {
     }
 }
 
+/// The low 16 bits of a template id, which has no others.
+fn low16_of(id: u32) -> u16 {
+    let [.., high, low] = id.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
 /// The largest length a Message Header can state.
 const MAX_MESSAGE: usize = 0xffff;
+/// Template ids of a domain that stay as they are. An exporter with more of them gets others.
+const MAX_KEPT_TEMPLATE_IDS: usize = 1024;
