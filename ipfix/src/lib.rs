@@ -1,5 +1,5 @@
-//! IPFIX (RFC 7011) and `NetFlow` version 9 (RFC 3954): messages, templates and records, without
-//! I/O.
+//! IPFIX (RFC 7011), `NetFlow` version 9 (RFC 3954) and `NetFlow` version 5: messages, templates and
+//! records, without I/O.
 //!
 //! There are no sockets, no clock and no threads in here: octets and times are arguments. No input,
 //! however hostile, makes it panic.
@@ -10,6 +10,8 @@
 //!   come, so that they cannot disagree.
 //! - [`Session`]: a Transport Session of an Exporting Process: the sequence number, the templates and
 //!   when they are due. [`MessageWriter`] fills its messages.
+//! - [`NetflowV5Record`]: the one record that `NetFlow` v5 has; [`Layout::netflow_v5`] makes a layout of
+//!   it, and sessions and writers are the same.
 //! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
 //! - [`FileReader`] and [`FileWriter`]: IPFIX Files (RFC 5655), and what was received in them.
 //!
@@ -76,11 +78,13 @@
 //! # }
 //! ```
 //!
-//! # Times in `NetFlow` v9
-//! Elements 21 and 22 count milliseconds of sysUptime, and collectors find sysUptime's zero by
-//! subtracting two fields of the header, one of which has whole seconds only. The writer therefore
-//! fills in both for the end of the current second, and starts sysUptime at a whole second: flow times
-//! arrive exact to the millisecond, and none is later than the header.
+//! # Times in `NetFlow`
+//! Elements 21 and 22 count milliseconds of sysUptime, and collectors of version 9 find sysUptime's
+//! zero by subtracting two fields of the header, one of which has whole seconds only. The writer
+//! therefore fills in both for the end of the current second, and starts sysUptime at a whole second:
+//! flow times arrive exact to the millisecond, and none is later than the header.
+//!
+//! The header of `NetFlow` v5 has nanoseconds: there all fields speak of the export time itself.
 #![forbid(unsafe_code)]
 
 mod decode;
@@ -90,6 +94,7 @@ pub mod elements;
 mod file;
 mod layout;
 mod message;
+mod netflow_v5;
 mod session;
 mod wire;
 
@@ -106,5 +111,6 @@ pub use file::{
 };
 pub use layout::{Context, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};
+pub use netflow_v5::{NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode};
 pub use session::{RegisterError, Session, SessionOptions, StaleMessage, TemplateSchedule};
 pub use wire::{MIN_TEMPLATE_ID, Protocol};

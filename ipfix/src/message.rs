@@ -3,9 +3,10 @@
 use core::fmt;
 
 use crate::layout::{Context, Identity, Layout};
-use crate::session::Session;
+use crate::session::{Session, SessionOptions};
 use crate::wire::{
-    ALIGNMENT, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, low32, put, v5_header, v9_header,
+    ALIGNMENT, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, low32, put, v5_header, v5_record,
+    v9_header,
 };
 
 /// Writes one message into the end of a buffer; made by [`Session::begin`].
@@ -34,7 +35,7 @@ impl<'a> MessageWriter<'a> {
     pub(crate) fn new(session: &'a mut Session, buffer: &'a mut Vec<u8>, now_ms: u64) -> Self {
         let options = *session.options();
         let start = buffer.len();
-        let limit = start + usize::from(options.max_message);
+        let limit = start + max_length(&options);
         // The whole room at once: records then go to their place with one bounds check.
         buffer.resize(limit, 0);
         let mut writer = Self {
@@ -185,8 +186,22 @@ impl<'a> MessageWriter<'a> {
                 put(&mut header, v9_header::SEQUENCE, &sequence);
                 put(&mut header, v9_header::SOURCE_ID, &domain);
             }
-            // Nothing can be registered yet, so that no message of this protocol is finished.
-            Protocol::NetflowV5 => {}
+            Protocol::NetflowV5 => {
+                // To the millisecond: collectors compute the base of sysUptime from all three.
+                let nanoseconds = low32(now_ms % SECOND_MS * NANOSECONDS_PER_MS).to_be_bytes();
+                let seconds = low32(now_ms / SECOND_MS).to_be_bytes();
+                let uptime = self.context.uptime_ms(now_ms).to_be_bytes();
+                let count = low16(usize::try_from(self.data_records).unwrap_or(usize::MAX));
+                let [_, _, engine @ ..] = domain;
+                let sampling = self.session.sampling().to_wire();
+                put(&mut header, v5_header::COUNT, &count.to_be_bytes());
+                put(&mut header, v5_header::SYS_UPTIME, &uptime);
+                put(&mut header, v5_header::UNIX_SECS, &seconds);
+                put(&mut header, v5_header::UNIX_NSECS, &nanoseconds);
+                put(&mut header, v5_header::SEQUENCE, &sequence);
+                put(&mut header, v5_header::ENGINE, &engine);
+                put(&mut header, v5_header::SAMPLING, &sampling.to_be_bytes());
+            }
         }
         header
     }
@@ -262,21 +277,26 @@ impl<'a> MessageWriter<'a> {
     /// nothing.
     #[cold]
     fn switch_set<R>(&mut self, layout: &Layout<R>, length: usize) -> Result<bool, WriteError> {
-        let Some(position) = self.session.position_of(layout) else {
-            return Err(WriteError::NotRegistered(layout.template_id()));
+        let protocol = self.session.options().protocol;
+        let position = match self.session.position_of(layout) {
+            Some(position) => Some(position),
+            None if protocol == Protocol::NetflowV5 && layout.protocol() == protocol => None,
+            None => return Err(WriteError::NotRegistered(layout.template_id())),
         };
-        let template = match self.session.template(position) {
-            Some(template) if !template.is_announced() => Some(template),
-            _ => None,
-        };
-        let first = self.at == self.start + self.session.options().protocol.header_length();
+        let new_template = position.filter(|&position| {
+            let template = self.session.template(position);
+            template.is_some_and(|template| !template.is_announced())
+        });
+        let template = new_template.and_then(|position| self.session.template(position));
+        let first = self.at == self.start + protocol.header_length();
         let mut at = self
             .open
             .map_or(self.at, |set| self.padded(self.at, set.min_record_length));
         if let Some(template) = template {
             at = self.padded(at + SET_HEADER_LENGTH + template.record().len(), usize::MAX);
         }
-        let end = at.saturating_add(SET_HEADER_LENGTH).saturating_add(length);
+        let set_header = protocol.set_header_length();
+        let end = at.saturating_add(set_header).saturating_add(length);
         if self.padded(end, layout.min_record_length()) > self.limit {
             if first {
                 return Err(WriteError::TooLong {
@@ -289,10 +309,10 @@ impl<'a> MessageWriter<'a> {
             self.full = true;
             return Ok(false);
         }
-        let announce = template.map(|template| self.template_set_id(template.is_options()));
+        let options = layout.is_options();
         self.close_set();
-        if let Some(set_id) = announce {
-            self.open_set(set_id, None, usize::MAX);
+        if let Some(position) = new_template {
+            self.open_set(self.template_set_id(options), None, usize::MAX);
             self.put_template(position);
             self.close_set();
         }
@@ -305,24 +325,29 @@ impl<'a> MessageWriter<'a> {
     }
 
     /// Writes a Set Header whose length is still [`UNKNOWN_LENGTH`]; `close_set` patches it.
+    /// `NetFlow` v5 has none.
     fn open_set(
         &mut self,
         set_id: u16,
         layout: Option<Identity>,
         min_record_length: usize,
     ) -> OpenSet {
-        put(self.buffer, self.at, &set_id.to_be_bytes());
-        put(
-            self.buffer,
-            self.at + SET_LENGTH,
-            &UNKNOWN_LENGTH.to_be_bytes(),
-        );
+        let header_length = self.session.options().protocol.set_header_length();
+        if header_length > 0 {
+            put(self.buffer, self.at, &set_id.to_be_bytes());
+            put(
+                self.buffer,
+                self.at + SET_LENGTH,
+                &UNKNOWN_LENGTH.to_be_bytes(),
+            );
+        }
         let set = OpenSet {
             at: self.at,
+            header_length,
             layout,
             min_record_length,
         };
-        self.at += SET_HEADER_LENGTH;
+        self.at += header_length;
         self.open = Some(set);
         set
     }
@@ -337,8 +362,10 @@ impl<'a> MessageWriter<'a> {
             padding.fill(0);
         }
         self.at = end;
-        let length = low16(end - set.at).to_be_bytes();
-        put(self.buffer, set.at + SET_LENGTH, &length);
+        if set.header_length > 0 {
+            let length = low16(end - set.at).to_be_bytes();
+            put(self.buffer, set.at + SET_LENGTH, &length);
+        }
     }
 
     /// Where a set that ends at `end` ends with its padding, which must be shorter than any record
@@ -457,10 +484,11 @@ impl fmt::Display for WriteError {
 
 impl core::error::Error for WriteError {}
 
-/// A set whose length is still open.
+/// A set whose length is still open; in `NetFlow` v5 the records of a layout.
 #[derive(Clone, Copy, Debug)]
 struct OpenSet {
     at: usize,
+    header_length: usize,
     /// The layout of a Data Set.
     layout: Option<Identity>,
     min_record_length: usize,
@@ -472,3 +500,15 @@ const SET_LENGTH: usize = 2;
 const UNKNOWN_LENGTH: u16 = 0xffff;
 const MAX_HEADER_LENGTH: usize = v5_header::LENGTH;
 const SECOND_MS: u64 = 1000;
+const NANOSECONDS_PER_MS: u64 = 1_000_000;
+
+/// Octets that a message of the session may have.
+fn max_length(options: &SessionOptions) -> usize {
+    let longest = match options.protocol {
+        Protocol::Ipfix | Protocol::NetflowV9 => usize::MAX,
+        Protocol::NetflowV5 => {
+            v5_header::LENGTH + usize::from(v5_record::MAX_COUNT) * v5_record::LENGTH
+        }
+    };
+    longest.min(options.max_message.into())
+}

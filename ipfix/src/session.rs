@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::layout::{Identity, Layout};
 use crate::message::{Message, MessageWriter};
+use crate::netflow_v5::NetflowV5Sampling;
 use crate::wire::{ALIGNMENT, Protocol, SET_HEADER_LENGTH};
 
 /// What a Transport Session is made with.
@@ -11,11 +12,12 @@ use crate::wire::{ALIGNMENT, Protocol, SET_HEADER_LENGTH};
 pub struct SessionOptions {
     /// The protocol of all its messages.
     pub protocol: Protocol,
-    /// The Observation Domain ID; in `NetFlow` v9 the Source ID.
+    /// The Observation Domain ID; in `NetFlow` v9 the Source ID; in `NetFlow` v5 the low 16 bits are
+    /// the engine type (the higher octet) and the engine id.
     pub observation_domain: u32,
     /// The largest message in octets, without the headers of UDP and IP.
     pub max_message: u16,
-    /// When sysUptime was zero, in milliseconds since 1970-01-01 UTC; used by `NetFlow` v9.
+    /// When sysUptime was zero, in milliseconds since 1970-01-01 UTC; used by `NetFlow`.
     ///
     /// The session rounds it down to a whole second. `NetFlow` v9 headers tell the time in whole
     /// seconds, from which collectors compute this instant again; only whole seconds survive that.
@@ -93,6 +95,7 @@ pub struct Session {
     templates: Vec<Template>,
     /// Scheduled templates left no room for data in the last message: the next carries none.
     starved: bool,
+    sampling: NetflowV5Sampling,
     /// Tells the messages of `begin` apart.
     serial: u64,
 }
@@ -110,6 +113,7 @@ impl Session {
             messages: 0,
             templates: Vec::new(),
             starved: false,
+            sampling: NetflowV5Sampling::none(),
             serial: 0,
         }
     }
@@ -122,7 +126,8 @@ impl Session {
     /// The sequence number the next message carries.
     ///
     /// IPFIX counts the Data Records sent before, those of options included (RFC 7011 section 3.1);
-    /// `NetFlow` v9 counts the packets (RFC 3954 section 5.1); both modulo 2^32.
+    /// `NetFlow` v9 counts the packets (RFC 3954 section 5.1), `NetFlow` v5 the flow records; all
+    /// modulo 2^32.
     pub fn sequence(&self) -> u32 {
         self.sequence
     }
@@ -132,8 +137,22 @@ impl Session {
         self.messages
     }
 
+    /// What the headers of `NetFlow` v5 say of sampling, from the next message on; at first that
+    /// there is none. Other protocols tell it in options records.
+    pub fn set_sampling(&mut self, sampling: NetflowV5Sampling) {
+        self.sampling = sampling;
+    }
+
+    /// What [`set_sampling`](Self::set_sampling) was told last.
+    pub fn sampling(&self) -> NetflowV5Sampling {
+        self.sampling
+    }
+
     /// Makes a layout's template part of the session. It is sent in the next message and from then
     /// on by the schedule. Registering the same layout, or an equal one, again changes nothing.
+    ///
+    /// `NetFlow` v5 has no templates: there this only checks that the layout's records can be written
+    /// in this session.
     pub fn register<R>(&mut self, layout: &Layout<R>) -> Result<(), RegisterError> {
         let protocol = self.options.protocol;
         if layout.protocol() != protocol {
@@ -143,6 +162,10 @@ impl Session {
             });
         }
         let id = layout.template_id();
+        if protocol == Protocol::NetflowV5 {
+            let needed = protocol.header_length() + layout.min_record_length();
+            return self.check_length(id, needed);
+        }
         if let Some(known) = self.templates.iter().find(|known| known.id() == id) {
             return if known.same(layout.is_options(), layout.template_record()) {
                 Ok(())
@@ -155,13 +178,7 @@ impl Session {
         let needed = protocol.header_length()
             + padded(SET_HEADER_LENGTH + layout.template_record().len())
             + padded(SET_HEADER_LENGTH + layout.min_record_length());
-        if needed > usize::from(self.options.max_message) {
-            return Err(RegisterError::TooLong {
-                template_id: id,
-                needed,
-                max_message: self.options.max_message,
-            });
-        }
+        self.check_length(id, needed)?;
         self.templates.push(Template {
             identity: layout.identity(),
             options: layout.is_options(),
@@ -171,6 +188,18 @@ impl Session {
             last_sent: None,
             in_message: false,
         });
+        Ok(())
+    }
+
+    fn check_length(&self, template_id: u16, needed: usize) -> Result<(), RegisterError> {
+        let max_message = self.options.max_message;
+        if needed > usize::from(max_message) {
+            return Err(RegisterError::TooLong {
+                template_id,
+                needed,
+                max_message,
+            });
+        }
         Ok(())
     }
 
@@ -314,10 +343,6 @@ impl Template {
 
     fn same(&self, options: bool, record: &[u8]) -> bool {
         self.options == options && *self.record == *record
-    }
-
-    pub(crate) fn is_options(&self) -> bool {
-        self.options
     }
 
     pub(crate) fn record(&self) -> &[u8] {

@@ -33,6 +33,15 @@ impl Protocol {
         }
     }
 
+    /// The length in octets of a Set Header (RFC 7011 section 3.3.2); `NetFlow` v5 has none, its
+    /// records follow the Packet Header.
+    pub(crate) const fn set_header_length(self) -> usize {
+        match self {
+            Self::Ipfix | Self::NetflowV9 => SET_HEADER_LENGTH,
+            Self::NetflowV5 => 0,
+        }
+    }
+
     /// The Set ID of Template Sets (RFC 7011 section 3.3.2, RFC 3954 section 5.2); `None` in
     /// `NetFlow` v5, which has no sets.
     pub const fn template_set_id(self) -> Option<u16> {
@@ -92,7 +101,6 @@ pub(crate) mod v9_header {
 }
 
 /// Offsets in the `NetFlow` v5 Packet Header.
-#[allow(dead_code, reason = "the codec follows")]
 pub(crate) mod v5_header {
     pub(crate) const COUNT: usize = 2;
     pub(crate) const SYS_UPTIME: usize = 4;
@@ -107,7 +115,6 @@ pub(crate) mod v5_header {
 }
 
 /// Records of `NetFlow` v5.
-#[allow(dead_code, reason = "the codec follows")]
 pub(crate) mod v5_record {
     use crate::element::Element;
     use crate::elements as e;
