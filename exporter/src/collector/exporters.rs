@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use ipfix::{Decoded, Decoder, DecoderLimits, Protocol, Record};
+use ipfix::{DecodeError, Decoded, Decoder, DecoderLimits, Header, MessageDetails, Record};
 
 use super::Summary;
 use super::flow::{Context, Fields};
@@ -15,21 +14,44 @@ use crate::record::{FlowJson, UnixTime};
 /// are forgotten.
 #[derive(Debug)]
 pub(super) struct Exporters {
-    decoder: Decoder<SocketAddr>,
-    domains: HashMap<DomainKey, Domain>,
+    decoder: Decoder<Option<SocketAddr>>,
+    domains: HashMap<Sender, Domain>,
     /// Messages so far: the age of domains.
     now: u64,
     summary: Summary,
-    trouble: Trouble,
 }
 
-/// A Transport Session and an Observation Domain in it. Over UDP a session is a pair of sockets,
-/// and ours is one.
+/// An Observation Domain of an exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct DomainKey {
-    source: SocketAddr,
-    protocol: Protocol,
-    id: u32,
+pub(super) struct Sender {
+    /// Over UDP a Transport Session is a pair of sockets, and ours is one. `None`: a file does not
+    /// tell.
+    pub address: Option<SocketAddr>,
+    /// Version of the protocol.
+    pub version: u16,
+    /// Observation Domain ID.
+    pub domain: u32,
+}
+
+impl Sender {
+    /// The sender of a message that was received.
+    pub fn of(source: SocketAddr, header: &Header) -> Self {
+        Self {
+            address: Some(source),
+            version: header.protocol.version(),
+            domain: header.observation_domain,
+        }
+    }
+
+    /// The sender of a message in a file, by what the file says of it.
+    pub fn stored(details: &MessageDetails, header: &Header) -> Self {
+        let domain = details.observation_domain;
+        Self {
+            address: details.exporter(),
+            version: details.version.unwrap_or(header.protocol.version()),
+            domain: domain.unwrap_or(header.observation_domain),
+        }
+    }
 }
 
 /// What the options of a domain say.
@@ -63,98 +85,83 @@ impl Default for Exporters {
             domains: HashMap::new(),
             now: 0,
             summary: Summary::default(),
-            trouble: Trouble::default(),
         }
     }
 }
 
 impl Exporters {
-    /// Reads a datagram; `emit` gets the flows, in order.
-    pub fn datagram(
+    /// Reads a message of a Transport Session: one with this address, or that of a file.
+    pub fn decode<'a>(
         &mut self,
-        source: SocketAddr,
-        octets: &[u8],
+        session: Option<SocketAddr>,
+        octets: &'a [u8],
+    ) -> Result<Decoded<'a>, DecodeError> {
+        let decoded = self.decoder.decode(&session, octets);
+        let summary = &mut self.summary;
+        match &decoded {
+            Ok(decoded) => {
+                summary.messages += 1;
+                summary.garbage += u64::from(!decoded.errors().is_empty());
+                summary.unknown_template_sets += decoded.unknown().len() as u64;
+            }
+            Err(_) => summary.garbage += 1,
+        }
+        decoded
+    }
+
+    /// Learns from the options of a message; `emit` gets the flows, in order.
+    ///
+    /// `system_init` is when sysUptime was zero, for messages that do not say it themselves.
+    pub fn flows(
+        &mut self,
+        sender: Sender,
+        system_init: Option<UnixTime>,
+        decoded: &Decoded<'_>,
         mut emit: impl FnMut(&FlowJson<'_>),
     ) {
-        // A socket for both families shows IPv4 addresses mapped.
-        let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let decoded = match self.decoder.decode(&source, octets) {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                self.summary.garbage += 1;
-                self.trouble.garbage(source, &error);
-                return;
-            }
-        };
         self.now += 1;
-        self.summary.messages += 1;
-        let header = *decoded.header();
-        let key = DomainKey {
-            source,
-            protocol: header.protocol,
-            id: header.observation_domain,
-        };
-        let (domain, new) = domain_of(&mut self.domains, key, self.now);
+        let (domain, new) = domain_of(&mut self.domains, sender, self.now);
         self.summary.exporters += u64::from(new);
         // A domain the decoder forgot begins to count anew.
         self.summary.missing += decoded.missing().saturating_sub(domain.missing);
         domain.missing = decoded.missing();
 
-        let export_time = UnixTime::from_millis(u64::from(header.export_time) * 1000);
+        let export_time = UnixTime::from_millis(u64::from(decoded.header().export_time) * 1000);
         for record in decoded.records() {
             if record.template().is_options() {
+                if MessageDetails::of(&record).is_some() {
+                    continue;
+                }
                 self.summary.options_records += 1;
-                if let Some(domain) = self.domains.get_mut(&key) {
+                if let Some(domain) = self.domains.get_mut(&sender) {
                     domain.learn(record);
                 }
-            } else if let Some(domain) = self.domains.get(&key) {
+            } else if let Some(domain) = self.domains.get(&sender) {
                 self.summary.records += 1;
-                let mut flow = domain.flow(record, export_time);
+                let mut flow = domain.flow(record, system_init, export_time);
                 if flow.interface.is_none() {
                     // What concerns the whole exporter comes in domain 0 (RFC 7011 section 3.1).
-                    let process = self.domains.get(&DomainKey { id: 0, ..key });
+                    let process = self.domains.get(&Sender {
+                        domain: 0,
+                        ..sender
+                    });
                     let name = flow.if_index.and_then(|index| process?.name(index));
                     flow.interface = name.map(Cow::Borrowed);
                 }
-                flow.agent = flow.agent.or(Some(source.ip()));
+                flow.agent = flow.agent.or(sender.address.map(|address| address.ip()));
                 emit(&flow);
             }
         }
-        self.note_trouble(key, &decoded);
     }
 
-    /// Tells of what went wrong since the last time, in one line, if anything did.
-    pub fn report(&mut self) {
-        let trouble = std::mem::take(&mut self.trouble);
-        if let Some(line) = trouble.line() {
-            tracing::warn!("{line}");
-        }
-    }
-
-    /// What was received so far.
+    /// What was read so far.
     pub fn summary(&self) -> Summary {
         self.summary
-    }
-
-    fn note_trouble(&mut self, key: DomainKey, decoded: &Decoded<'_>) {
-        if let Some(error) = decoded.errors().first() {
-            self.summary.garbage += 1;
-            self.trouble.garbage(key.source, error);
-        }
-        if let Some(set) = decoded.unknown().first() {
-            let sets = decoded.unknown().len() as u64;
-            self.summary.unknown_template_sets += sets;
-            self.trouble.unknown(sets, key, set.template_id);
-        }
     }
 }
 
 /// The domain, and whether it is new.
-fn domain_of(
-    domains: &mut HashMap<DomainKey, Domain>,
-    key: DomainKey,
-    now: u64,
-) -> (&mut Domain, bool) {
+fn domain_of(domains: &mut HashMap<Sender, Domain>, key: Sender, now: u64) -> (&mut Domain, bool) {
     let new = !domains.contains_key(&key);
     if new && domains.len() >= MAX_DOMAINS {
         let oldest = domains.iter().min_by_key(|(_, domain)| domain.used);
@@ -197,12 +204,17 @@ impl Domain {
     }
 
     /// The flow of a record, with what the options say of it.
-    fn flow(&self, record: Record<'_>, export_time: UnixTime) -> FlowJson<'_> {
+    fn flow(
+        &self,
+        record: Record<'_>,
+        system_init: Option<UnixTime>,
+        export_time: UnixTime,
+    ) -> FlowJson<'_> {
         let fields = Fields::of(record);
         let selector = fields.selector;
         let mut flow: FlowJson<'_> = fields.into_flow(Context {
             export_time,
-            system_init: self.system_init,
+            system_init: system_init.or(self.system_init),
         });
         let interface = flow.if_index.and_then(|index| self.interfaces.get(&index));
         if flow.interface.is_none() {
@@ -222,50 +234,6 @@ impl Domain {
 fn room<K: Eq + std::hash::Hash, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
     let full = map.len() >= MAX_ENTRIES && !map.contains_key(&key);
     (!full).then(|| map.entry(key).or_default())
-}
-
-/// What went wrong and was not told of yet.
-#[derive(Debug, Default)]
-struct Trouble {
-    garbage: u64,
-    last_garbage: Option<(SocketAddr, ipfix::DecodeError)>,
-    unknown: u64,
-    last_unknown: Option<(DomainKey, u16)>,
-}
-
-impl Trouble {
-    fn garbage(&mut self, source: SocketAddr, error: &ipfix::DecodeError) {
-        self.garbage += 1;
-        self.last_garbage = Some((source, *error));
-    }
-
-    fn unknown(&mut self, sets: u64, domain: DomainKey, template_id: u16) {
-        self.unknown += sets;
-        self.last_unknown = Some((domain, template_id));
-    }
-
-    /// One line; `None` if nothing went wrong.
-    fn line(&self) -> Option<String> {
-        let mut line = String::new();
-        // Writing to a String cannot fail.
-        if let Some((source, error)) = &self.last_garbage {
-            let count = self.garbage;
-            let _ = write!(
-                line,
-                "datagrams that cannot be read: {count} (the last from {source}: {error})"
-            );
-        }
-        if let Some((domain, template_id)) = &self.last_unknown {
-            let DomainKey { source, id, .. } = domain;
-            let (gap, count) = (if line.is_empty() { "" } else { "; " }, self.unknown);
-            let _ = write!(
-                line,
-                "{gap}data sets whose template has not come yet: {count} (the last from {source}, \
-                 domain {id}, template {template_id})"
-            );
-        }
-        (!line.is_empty()).then_some(line)
-    }
 }
 
 #[cfg(test)]
@@ -289,7 +257,10 @@ mod tests {
 
     fn flows(exporters: &mut Exporters, port: u16, octets: &[u8]) -> Vec<FlowJson<'static>> {
         let mut flows = Vec::new();
-        exporters.datagram(source(port), octets, |flow| {
+        let source = source(port);
+        let decoded = exporters.decode(Some(source), octets).unwrap();
+        let sender = Sender::of(source, decoded.header());
+        exporters.flows(sender, None, &decoded, |flow| {
             let interface = flow
                 .interface
                 .clone()
@@ -342,60 +313,25 @@ mod tests {
     fn memory_is_bounded() {
         let mut exporters = Exporters::default();
         for port in 0..u16::try_from(MAX_DOMAINS + 10).unwrap() {
-            exporters.datagram(source(port), &message(1, &TEMPLATE), |_| {});
+            flows(&mut exporters, port, &message(1, &TEMPLATE));
         }
         assert_eq!(exporters.domains.len(), MAX_DOMAINS);
         assert_eq!(exporters.summary().exporters, MAX_DOMAINS as u64 + 10);
 
         // Options template 257: scope ingressInterface (4 octets), interfaceName (1 octet).
-        exporters.datagram(
-            source(1),
-            &message(
-                1,
-                &[0, 3, 0, 18, 1, 1, 0, 2, 0, 1, 0, 10, 0, 4, 0, 82, 0, 1],
-            ),
-            |_| {},
-        );
+        let template = [0, 3, 0, 18, 1, 1, 0, 2, 0, 1, 0, 10, 0, 4, 0, 82, 0, 1];
+        flows(&mut exporters, 1, &message(1, &template));
         for index in 0..u32::try_from(MAX_ENTRIES + 10).unwrap() {
             let mut set = vec![1, 1, 0, 9];
             set.extend(index.to_be_bytes());
             set.push(b'e');
-            exporters.datagram(source(1), &message(1, &set), |_| {});
+            flows(&mut exporters, 1, &message(1, &set));
         }
-        let key = DomainKey {
-            source: source(1),
-            protocol: Protocol::Ipfix,
-            id: 1,
+        let key = Sender {
+            address: Some(source(1)),
+            version: 10,
+            domain: 1,
         };
         assert_eq!(exporters.domains[&key].interfaces.len(), MAX_ENTRIES);
-    }
-
-    #[test]
-    fn trouble_is_told_once_in_one_line() {
-        let mut exporters = Exporters::default();
-        assert_eq!(exporters.trouble.line(), None);
-        exporters.datagram(source(1), b"x", |_| {});
-        exporters.datagram(source(2), b"GET /", |_| {});
-        exporters.datagram(source(3), &message(5, &data(1, 1, 1)), |_| {});
-        assert_eq!(
-            exporters.trouble.line().unwrap(),
-            "datagrams that cannot be read: 2 (the last from 127.0.0.1:2: octet 0: message header: \
-             version 18245 is neither 10 (IPFIX) nor 9 (NetFlow v9)); data sets whose template has \
-             not come yet: 1 (the last from 127.0.0.1:3, domain 5, template 256)"
-        );
-        exporters.report();
-        assert_eq!(exporters.trouble.line(), None);
-        let summary = exporters.summary();
-        assert_eq!((summary.garbage, summary.unknown_template_sets), (2, 1));
-    }
-
-    #[test]
-    fn mapped_addresses_are_the_same_exporter() {
-        let mut exporters = Exporters::default();
-        let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), 9);
-        exporters.datagram(mapped, &message(1, &TEMPLATE), |_| {});
-        let flows = flows(&mut exporters, 9, &message(1, &data(1, 1, 200)));
-        assert_eq!(flows[0].bytes, Some(200));
-        assert_eq!(flows[0].agent, Some(source(9).ip()));
     }
 }
