@@ -12,6 +12,8 @@
 //!   when they are due. [`MessageWriter`] fills its messages.
 //! - [`NetflowV5Record`]: the one record that `NetFlow` v5 has; [`Layout::netflow_v5`] makes a layout of
 //!   it, and sessions and writers are the same.
+//! - [`list`]: structured data, the contents of fields that are lists.
+//! - [`options`]: the options records that exporters usually send, ready made.
 //! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
 //! - [`FileReader`] and [`FileWriter`]: IPFIX Files (RFC 5655), and what was received in them.
 //!
@@ -93,14 +95,18 @@ mod element;
 pub mod elements;
 mod file;
 mod layout;
+pub mod list;
 mod message;
 mod netflow_v5;
+pub mod options;
 mod session;
 mod wire;
 
 pub use decode::{
-    DataSet, DecodeError, DecodeErrorKind, Decoded, Decoder, DecoderLimits, Field, Header, Record,
-    Records, Sequence, Template, UnknownSet, Value,
+    BasicList, BasicListValues, DataSet, DateTime, DecodeError, DecodeErrorKind, Decoded, Decoder,
+    DecoderLimits, DomainOptions, Field, Header, ListSemantic, Record, Records, Sampling, Sequence,
+    SubTemplateList, SubTemplateLists, SubTemplateMultiList, Template, TypedValue, UnknownSet,
+    Value, Values,
 };
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,
@@ -112,5 +118,8 @@ pub use file::{
 pub use layout::{Context, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};
 pub use netflow_v5::{NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode};
-pub use session::{RegisterError, Session, SessionOptions, StaleMessage, TemplateSchedule};
+pub use session::{
+    RegisterError, Session, SessionOptions, StaleMessage, TemplateSchedule, Transport,
+    WithdrawError,
+};
 pub use wire::{MIN_TEMPLATE_ID, Protocol};

@@ -27,6 +27,7 @@ pub struct MessageWriter<'a> {
     open: Option<OpenSet>,
     data_records: u32,
     templates: u32,
+    withdrawals: u32,
     full: bool,
     finished: bool,
 }
@@ -51,9 +52,11 @@ impl<'a> MessageWriter<'a> {
             open: None,
             data_records: 0,
             templates: 0,
+            withdrawals: 0,
             full: false,
             finished: false,
         };
+        writer.withdrawals();
         writer.scheduled_templates(false);
         writer.scheduled_templates(true);
         writer
@@ -118,6 +121,34 @@ impl<'a> MessageWriter<'a> {
         Ok(fitting)
     }
 
+    /// Makes sure that collectors know the layout's template from here on: puts it into the message
+    /// unless it was sent before. Only templates of [list](crate::list) members need it;
+    /// [`write`](Self::write) does it for its own.
+    ///
+    /// [`Written::Full`] means that there is no room; the message is as it was.
+    pub fn announce<R>(&mut self, layout: &Layout<R>) -> Result<Written, WriteError> {
+        let Some(position) = self.session.position_of(layout) else {
+            return Err(WriteError::NotRegistered(layout.template_id()));
+        };
+        let template = match self.session.template(position) {
+            Some(template) if !template.is_announced() => template,
+            _ => return Ok(Written::Done),
+        };
+        let at = self
+            .open
+            .map_or(self.at, |set| self.padded(self.at, set.min_record_length));
+        let end = at + SET_HEADER_LENGTH + template.record().len();
+        if self.session.must_wait(template) || self.padded(end, usize::MAX) > self.limit {
+            self.full = true;
+            return Ok(Written::Full);
+        }
+        self.close_set();
+        self.open_set(self.template_set_id(layout.is_options()), None, usize::MAX);
+        self.put_template(position);
+        self.close_set();
+        Ok(Written::Done)
+    }
+
     /// Completes the message: pads the last set and fills in the header. The message is then the end
     /// of the buffer. `None`, and an unchanged buffer, if nothing was written: a message has at least
     /// one set.
@@ -139,6 +170,7 @@ impl<'a> MessageWriter<'a> {
             length: self.at - self.start,
             data_records: self.data_records,
             templates: self.templates,
+            withdrawals: self.withdrawals,
             sequence: self.session.sequence(),
             export_time_ms: self.context.export_time_ms,
             starved: self.full && self.data_records == 0,
@@ -206,16 +238,51 @@ impl<'a> MessageWriter<'a> {
         header
     }
 
+    /// Puts the withdrawals that are due at the head, as many as fit: consecutive ones of a kind into
+    /// one set, each withdrawal of all into one of its own (RFC 7011 section 8.1).
+    fn withdrawals(&mut self) {
+        let mut kind = None;
+        for position in 0.. {
+            let new_kind = match self.session.withdrawal_mut(position) {
+                Some(withdrawal) => (withdrawal.is_options(), withdrawal.is_of_all()),
+                None => break,
+            };
+            let (options, of_all) = new_kind;
+            if of_all || kind != Some(new_kind) {
+                self.close_set();
+            }
+            let record_at = match self.open {
+                Some(_) => self.at,
+                None => self.at + SET_HEADER_LENGTH,
+            };
+            if record_at + WITHDRAWAL_LENGTH > self.limit {
+                break;
+            }
+            if self.open.is_none() {
+                self.open_set(self.template_set_id(options), None, usize::MAX);
+            }
+            kind = Some(new_kind);
+            if let Some(withdrawal) = self.session.withdrawal_mut(position) {
+                put(self.buffer, self.at, &withdrawal.record());
+                withdrawal.announce();
+            }
+            self.at += WITHDRAWAL_LENGTH;
+            self.withdrawals += 1;
+        }
+        self.close_set();
+    }
+
     /// Puts the templates of one kind that are due into one set, as many as fit.
     fn scheduled_templates(&mut self, options: bool) {
         let now_ms = self.context.export_time_ms;
-        let positions: Vec<usize> = if self.session.templates_due(now_ms) {
-            self.session.scheduled(options, now_ms).collect()
-        } else {
+        if !self.session.templates_due(now_ms) {
             return;
-        };
+        }
         let mut set: Option<OpenSet> = None;
-        for position in positions {
+        for position in 0..self.session.template_count() {
+            if !self.session.is_scheduled(position, options, now_ms) {
+                continue;
+            }
             // Each Options Template in a set of its own: RFC 7011 section 3.3.2 allows both, and
             // nfacctd 1.7.7 reads only the first of a set.
             if options && set.take().is_some() {
@@ -288,6 +355,10 @@ impl<'a> MessageWriter<'a> {
             template.is_some_and(|template| !template.is_announced())
         });
         let template = new_template.and_then(|position| self.session.template(position));
+        if template.is_some_and(|template| self.session.must_wait(template)) {
+            self.full = true;
+            return Ok(false);
+        }
         let first = self.at == self.start + protocol.header_length();
         let mut at = self
             .open
@@ -407,6 +478,7 @@ pub struct Message {
     length: usize,
     pub(crate) data_records: u32,
     templates: u32,
+    withdrawals: u32,
     sequence: u32,
     pub(crate) export_time_ms: u64,
     /// Data found no room beside the templates.
@@ -428,6 +500,11 @@ impl Message {
     /// Template Records and Options Template Records in it.
     pub fn templates(&self) -> u32 {
         self.templates
+    }
+
+    /// Template withdrawals in it (RFC 7011 section 8.1).
+    pub fn withdrawals(&self) -> u32 {
+        self.withdrawals
     }
 
     /// The sequence number in its header.
@@ -498,6 +575,8 @@ struct OpenSet {
 const SET_LENGTH: usize = 2;
 /// What stands in a Set Header until the set is closed: longer than any set could be.
 const UNKNOWN_LENGTH: u16 = 0xffff;
+/// A Template Record without fields (RFC 7011 section 8.1).
+const WITHDRAWAL_LENGTH: usize = 4;
 const MAX_HEADER_LENGTH: usize = v5_header::LENGTH;
 const SECOND_MS: u64 = 1000;
 const NANOSECONDS_PER_MS: u64 = 1_000_000;

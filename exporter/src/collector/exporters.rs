@@ -1,10 +1,13 @@
-//! What is known of the exporters: templates, names of interfaces, sampling.
+//! What is known of the exporters, and their flows.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use ipfix::{DecodeError, Decoded, Decoder, DecoderLimits, Header, MessageDetails, Record};
+use ipfix::{
+    DecodeError, Decoded, Decoder, DecoderLimits, DomainOptions, Header, MessageDetails, Protocol,
+    Sampling,
+};
 
 use super::Summary;
 use super::flow::{Context, Fields};
@@ -54,29 +57,18 @@ impl Sender {
     }
 }
 
-/// What the options of a domain say.
+/// What is remembered of a sender beside what the decoder does.
 #[derive(Debug, Default)]
 struct Domain {
-    interfaces: HashMap<u32, Interface>,
-    /// By `selectorId`, or sampler ID.
-    samplers: HashMap<u64, u32>,
-    sampling: Option<u32>,
-    system_init: Option<UnixTime>,
     /// What is missing by the sequence numbers.
     missing: u64,
+    /// Its Observation Domain ID in the messages read, which in a file may be another.
+    decoded_id: u32,
     used: u64,
-}
-
-#[derive(Debug, Default)]
-struct Interface {
-    name: Option<String>,
-    sampling: Option<u32>,
 }
 
 /// Domains remembered.
 const MAX_DOMAINS: usize = 4096;
-/// Interfaces, and samplers, of a domain remembered.
-const MAX_ENTRIES: usize = 4096;
 
 impl Default for Exporters {
     fn default() -> Self {
@@ -109,49 +101,61 @@ impl Exporters {
         decoded
     }
 
-    /// Learns from the options of a message; `emit` gets the flows, in order.
-    ///
-    /// `system_init` is when sysUptime was zero, for messages that do not say it themselves.
+    /// The flows of a message of this sender, in order, with what its options say of them.
     pub fn flows(
         &mut self,
+        session: Option<SocketAddr>,
         sender: Sender,
-        system_init: Option<UnixTime>,
         decoded: &Decoded<'_>,
         mut emit: impl FnMut(&FlowJson<'_>),
     ) {
+        let header = decoded.header();
         self.now += 1;
         let (domain, new) = domain_of(&mut self.domains, sender, self.now);
         self.summary.exporters += u64::from(new);
         // A domain the decoder forgot begins to count anew.
         self.summary.missing += decoded.missing().saturating_sub(domain.missing);
         domain.missing = decoded.missing();
+        domain.decoded_id = header.observation_domain;
 
-        let export_time = UnixTime::from_millis(u64::from(decoded.header().export_time) * 1000);
+        let options_of = |id| self.decoder.options(&session, header.protocol, id);
+        let own = options_of(header.observation_domain);
+        let options = [own, self.process_of(sender, header).and_then(options_of)];
+        let context = Context {
+            export_time: UnixTime::from_millis(header.export_time_ms()),
+            system_init: first(&options, DomainOptions::system_init_ms).map(UnixTime::from_millis),
+        };
         for record in decoded.records() {
             if record.template().is_options() {
-                if MessageDetails::of(&record).is_some() {
-                    continue;
-                }
-                self.summary.options_records += 1;
-                if let Some(domain) = self.domains.get_mut(&sender) {
-                    domain.learn(record);
-                }
-            } else if let Some(domain) = self.domains.get(&sender) {
-                self.summary.records += 1;
-                let mut flow = domain.flow(record, system_init, export_time);
-                if flow.interface.is_none() {
-                    // What concerns the whole exporter comes in domain 0 (RFC 7011 section 3.1).
-                    let process = self.domains.get(&Sender {
-                        domain: 0,
-                        ..sender
-                    });
-                    let name = flow.if_index.and_then(|index| process?.name(index));
-                    flow.interface = name.map(Cow::Borrowed);
-                }
-                flow.agent = flow.agent.or(sender.address.map(|address| address.ip()));
-                emit(&flow);
+                let details = MessageDetails::of(&record).is_some();
+                self.summary.options_records += u64::from(!details);
+                continue;
             }
+            self.summary.records += 1;
+            let mut flow: FlowJson<'_> = Fields::of(record).into_flow(context);
+            if flow.interface.is_none() {
+                let name = flow.if_index.and_then(|index| name_of(&options, index));
+                flow.interface = name.map(Cow::Borrowed);
+            }
+            let sampling = first(&options, |options| options.sampling_of(&record));
+            flow.sampling = sampling.map(Sampling::one_in);
+            flow.agent = flow.agent.or(sender.address.map(|address| address.ip()));
+            emit(&flow);
         }
+    }
+
+    /// The domain with what the exporter says of itself, if the decoder cannot know it: in IPFIX it
+    /// is domain 0 (RFC 7011 section 3.1), which a file has under another id.
+    fn process_of(&self, sender: Sender, header: &Header) -> Option<u32> {
+        if sender.version != Protocol::Ipfix.version() {
+            return None;
+        }
+        let process = Sender {
+            domain: 0,
+            ..sender
+        };
+        let id = self.domains.get(&process)?.decoded_id;
+        (id != header.observation_domain).then_some(id)
     }
 
     /// What was read so far.
@@ -174,66 +178,18 @@ fn domain_of(domains: &mut HashMap<Sender, Domain>, key: Sender, now: u64) -> (&
     (domain, new)
 }
 
-impl Domain {
-    /// Takes what is of use from an options record.
-    fn learn(&mut self, record: Record<'_>) {
-        let mut fields = Fields::of(record);
-        let (name, sampling) = (fields.interface_name(), fields.sampling());
-        self.system_init = fields.system_init().or(self.system_init);
-        match (fields.interface(), fields.selector) {
-            (Some(index), _) if name.is_some() || sampling.is_some() => {
-                if let Some(interface) = room(&mut self.interfaces, index) {
-                    interface.name = name.or(interface.name.take());
-                    interface.sampling = sampling.or(interface.sampling);
-                }
-            }
-            (_, Some(selector)) => {
-                if let (Some(sampling), Some(known)) =
-                    (sampling, room(&mut self.samplers, selector))
-                {
-                    *known = sampling;
-                }
-            }
-            _ => self.sampling = sampling.or(self.sampling),
-        }
-    }
-
-    /// Name of an interface, if the options told it.
-    fn name(&self, index: u32) -> Option<&str> {
-        self.interfaces.get(&index)?.name.as_deref()
-    }
-
-    /// The flow of a record, with what the options say of it.
-    fn flow(
-        &self,
-        record: Record<'_>,
-        system_init: Option<UnixTime>,
-        export_time: UnixTime,
-    ) -> FlowJson<'_> {
-        let fields = Fields::of(record);
-        let selector = fields.selector;
-        let mut flow: FlowJson<'_> = fields.into_flow(Context {
-            export_time,
-            system_init: system_init.or(self.system_init),
-        });
-        let interface = flow.if_index.and_then(|index| self.interfaces.get(&index));
-        if flow.interface.is_none() {
-            let name = interface.and_then(|interface| interface.name.as_deref());
-            flow.interface = name.map(Cow::Borrowed);
-        }
-        flow.sampling = flow
-            .sampling
-            .or_else(|| self.samplers.get(&selector?).copied())
-            .or_else(|| interface?.sampling)
-            .or(self.sampling);
-        flow
-    }
+/// The name of an interface, or its description if it has none.
+fn name_of<'a>(options: &[Option<DomainOptions<'a>>], index: u32) -> Option<&'a str> {
+    first(options, |options| options.interface_name(index))
+        .or_else(|| first(options, |options| options.interface_description(index)))
 }
 
-/// The value of this key, a new one if there is room for it.
-fn room<K: Eq + std::hash::Hash, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
-    let full = map.len() >= MAX_ENTRIES && !map.contains_key(&key);
-    (!full).then(|| map.entry(key).or_default())
+/// What the first of them says that says something.
+fn first<'a, T>(
+    options: &[Option<DomainOptions<'a>>],
+    of: impl Fn(&DomainOptions<'a>) -> Option<T>,
+) -> Option<T> {
+    options.iter().flatten().find_map(of)
 }
 
 #[cfg(test)]
@@ -260,7 +216,7 @@ mod tests {
         let source = source(port);
         let decoded = exporters.decode(Some(source), octets).unwrap();
         let sender = Sender::of(source, decoded.header());
-        exporters.flows(sender, None, &decoded, |flow| {
+        exporters.flows(Some(source), sender, &decoded, |flow| {
             let interface = flow
                 .interface
                 .clone()
@@ -317,21 +273,5 @@ mod tests {
         }
         assert_eq!(exporters.domains.len(), MAX_DOMAINS);
         assert_eq!(exporters.summary().exporters, MAX_DOMAINS as u64 + 10);
-
-        // Options template 257: scope ingressInterface (4 octets), interfaceName (1 octet).
-        let template = [0, 3, 0, 18, 1, 1, 0, 2, 0, 1, 0, 10, 0, 4, 0, 82, 0, 1];
-        flows(&mut exporters, 1, &message(1, &template));
-        for index in 0..u32::try_from(MAX_ENTRIES + 10).unwrap() {
-            let mut set = vec![1, 1, 0, 9];
-            set.extend(index.to_be_bytes());
-            set.push(b'e');
-            flows(&mut exporters, 1, &message(1, &set));
-        }
-        let key = Sender {
-            address: Some(source(1)),
-            version: 10,
-            domain: 1,
-        };
-        assert_eq!(exporters.domains[&key].interfaces.len(), MAX_ENTRIES);
     }
 }

@@ -11,7 +11,6 @@ use ipfix::{
 use super::exporters::{Exporters, Sender};
 use super::output::Lines;
 use super::{Output, Summary};
-use crate::record::UnixTime;
 
 /// Prints the flows of IPFIX Files, as they would be printed when they are received.
 pub struct Printer {
@@ -120,9 +119,8 @@ impl Reading<'_> {
             return Ok(());
         }
         let sender = Sender::stored(&details, decoded.header());
-        let system_init = details.system_init_ms.map(UnixTime::from_millis);
         self.exporters
-            .flows(sender, system_init, &decoded, |flow| lines.add(flow));
+            .flows(None, sender, &decoded, |flow| lines.add(flow));
         lines.flush_if_much()
     }
 
@@ -172,10 +170,10 @@ impl Reading<'_> {
 }
 
 /// The mistake with its place in the file instead of that in its message.
-fn in_file(message: u64, error: DecodeError) -> String {
+fn in_file(message: u64, mut error: DecodeError) -> String {
     let message = usize::try_from(message).unwrap_or(usize::MAX);
-    let offset = message.saturating_add(error.offset);
-    DecodeError { offset, ..error }.to_string()
+    error.offset = message.saturating_add(error.offset);
+    error.to_string()
 }
 
 /// A record of the File Time Window (RFC 5655 section 8.1.2): about the file and no exporter.

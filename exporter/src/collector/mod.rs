@@ -217,9 +217,11 @@ impl Receiver {
             storage.store(source, self.address, now, &decoded);
         }
         let sender = Sender::of(source, decoded.header());
-        self.exporters.flows(sender, None, &decoded, |flow| {
-            self.form.line(flow, &mut self.printed);
-        });
+        let printed = &mut self.printed;
+        self.exporters
+            .flows(Some(source), sender, &decoded, |flow| {
+                self.form.line(flow, printed);
+            });
     }
 
     /// What is due once a second.

@@ -65,13 +65,14 @@ fn table(status: &Value) -> String {
     text.push('\n');
     columns(
         &mut text,
-        &["interface", ">index", "ingress", "egress"],
+        &["interface", ">index", "ingress", "egress", ">reattached"],
         list(&status["interfaces"]).map(|interface| {
             vec![
                 words(&interface["name"]),
                 interface["index"].to_string(),
                 words(&interface["ingress"]),
                 words(&interface["egress"]),
+                interface["reattached"].to_string(),
             ]
         }),
     );
@@ -161,8 +162,11 @@ mod tests {
             "meter": {"flows": 17, "max_flows": 131_072, "octets": 4096},
             "kernel": {"log_waiting": 3, "log_records": 131_072, "octets": 10_485_760},
             "interfaces": [
-                {"name": "eth0", "index": 2, "ingress": "tcx", "egress": "clsact"},
-                {"name": "wan-uplink-0015", "index": 1234, "ingress": "tcx", "egress": null},
+                {"name": "eth0", "index": 2, "ingress": "tcx", "egress": "clsact", "reattached": 0},
+                {
+                    "name": "wan-uplink-0015", "index": 1234, "ingress": "tcx", "egress": null,
+                    "reattached": 12,
+                },
             ],
             "collectors": [
                 {
@@ -189,9 +193,9 @@ lost: export_queue_full                  100                   10000
 
 flows 17 of 131072, log 3 of 131072 records, kernel memory 10240 KiB
 
-interface        index  ingress  egress
-eth0                 2  tcx      clsact
-wan-uplink-0015   1234  tcx      -
+interface        index  ingress  egress  reattached
+eth0                 2  tcx      clsact           0
+wan-uplink-0015   1234  tcx      -               12
 
 collector                 protocol    address                                        messages  records  held  lost  refused  last error
 noc                       ipfix       192.0.2.10:4739                                    1200    17000     9     0        0  -

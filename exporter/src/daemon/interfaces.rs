@@ -5,7 +5,7 @@ use super::status::InterfaceStatus;
 use crate::config::Interfaces;
 use crate::export::InterfaceRecord;
 use crate::observe::{Direction, Error, Interface, LinkEvent, Links, Probes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 
 /// The interfaces of this network namespace, and the probes on those that are observed.
@@ -13,6 +13,10 @@ pub struct Watched {
     wanted: Interfaces,
     probes: Probes,
     known: BTreeMap<u32, Interface>,
+    /// How often programs were attached again, by interface.
+    reattached: BTreeMap<u32, u64>,
+    /// Interfaces that cannot be observed for now, of which the log told.
+    failing: BTreeSet<u32>,
     meter: Sender<Command>,
 }
 
@@ -23,6 +27,8 @@ impl Watched {
             wanted,
             probes,
             known: BTreeMap::new(),
+            reattached: BTreeMap::new(),
+            failing: BTreeSet::new(),
             meter,
         }
     }
@@ -83,6 +89,7 @@ impl Watched {
         match event {
             LinkEvent::Changed(interface) => self.changed(&interface),
             LinkEvent::Gone { index } => self.gone(index),
+            LinkEvent::Filters { index } => self.verify_one(index),
             LinkEvent::Missed => match links.list().await {
                 Ok(found) => {
                     let gone: Vec<u32> = self
@@ -97,6 +104,7 @@ impl Watched {
                     for interface in &found {
                         self.changed(interface);
                     }
+                    self.verify();
                     true
                 }
                 Err(error) => {
@@ -105,6 +113,18 @@ impl Watched {
                 }
             },
         }
+    }
+
+    /// Looks whether every program is still where it was put, and attaches again those that somebody
+    /// took off. Netlink tells of filters at once; of TCX it tells nothing, so that this is called
+    /// from time to time.
+    pub fn verify(&mut self) -> bool {
+        let known: Vec<u32> = self.known.keys().copied().collect();
+        let mut changed = false;
+        for index in known {
+            changed |= self.verify_one(index);
+        }
+        changed
     }
 
     /// Takes other patterns: attaches and detaches what they say.
@@ -130,6 +150,7 @@ impl Watched {
                     .map_or_else(|| index.to_string(), |interface| interface.name.clone()),
                 ingress: attachments.kind(index, Direction::Ingress),
                 egress: attachments.kind(index, Direction::Egress),
+                reattached: self.reattached.get(&index).copied().unwrap_or(0),
             })
             .collect()
     }
@@ -182,6 +203,8 @@ impl Watched {
         };
         let was_observed = self.is_observed(index);
         self.probes.attachments().forget(index);
+        self.reattached.remove(&index);
+        self.failing.remove(&index);
         let _ = self.meter.send(Command::Gone { index });
         if was_observed {
             tracing::info!(interface = interface.name, index, "the interface is gone");
@@ -192,27 +215,60 @@ impl Watched {
     /// Attaches to an interface, or detaches from it, as its name says.
     fn place(&mut self, interface: &Interface) {
         let observed = self.is_observed(interface.index);
-        match (self.wanted.takes(&interface.name), observed) {
-            (true, false) => match self.probes.attach(interface) {
-                Ok(()) => {
-                    tracing::info!(
-                        interface = interface.name,
-                        index = interface.index,
-                        "observing"
-                    );
-                }
-                Err(Error::LinkType { .. } | Error::NoInterface { .. }) => {}
-                Err(error) => tracing::error!(%error, "cannot observe the interface"),
-            },
-            (false, true) => {
-                self.probes.detach(interface.index);
-                tracing::info!(
-                    interface = interface.name,
-                    index = interface.index,
-                    "no longer observing"
-                );
+        let wanted = self.wanted.takes(&interface.name);
+        let (name, index) = (&interface.name, interface.index);
+        if wanted && !observed && self.attach(interface) {
+            tracing::info!(interface = name, index, "observing");
+        } else if !wanted && observed {
+            self.probes.detach(index);
+            tracing::info!(interface = name, index, "no longer observing");
+        }
+    }
+
+    /// Whether something changed.
+    fn verify_one(&mut self, index: u32) -> bool {
+        let lost = self.probes.attachments().forget_lost(index);
+        let Some(interface) = self.known.get(&index).cloned() else {
+            return !lost.is_empty();
+        };
+        if lost.is_empty() && !self.failing.contains(&index) {
+            return false;
+        }
+        if !self.wanted.takes(&interface.name) {
+            return !lost.is_empty();
+        }
+        for direction in &lost {
+            tracing::warn!(
+                interface = interface.name,
+                index,
+                ?direction,
+                "somebody took the program off: packets since the last look were not observed"
+            );
+        }
+        if !lost.is_empty() {
+            // Counted even where attaching fails for now: it is tried until it succeeds.
+            *self.reattached.entry(index).or_default() += lost.len() as u64;
+        }
+        if self.attach(&interface) {
+            tracing::info!(interface = interface.name, index, "observing again");
+        }
+        true
+    }
+
+    /// Attaches what is missing. A failure is told once.
+    fn attach(&mut self, interface: &Interface) -> bool {
+        match self.probes.attach(interface) {
+            Ok(()) => {
+                self.failing.remove(&interface.index);
+                true
             }
-            _ => {}
+            Err(Error::LinkType { .. } | Error::NoInterface { .. }) => false,
+            Err(error) => {
+                if self.failing.insert(interface.index) {
+                    tracing::error!(%error, "cannot observe the interface; trying on");
+                }
+                false
+            }
         }
     }
 

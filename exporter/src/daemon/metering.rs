@@ -35,6 +35,8 @@ const LAST_BATCHES: Duration = Duration::from_secs(10);
 /// Numbers that the meter's thread leaves for others to read.
 #[derive(Debug, Default)]
 pub struct Gauges {
+    /// How often the thread has gone round: it stands still when the thread does.
+    pub rounds: AtomicU64,
     /// Flows in the cache.
     pub flows: AtomicU64,
     /// Octets of the cache's memory.
@@ -142,6 +144,7 @@ impl Thread {
                 }
             }
             self.send();
+            self.with.gauges.rounds.fetch_add(1, Ordering::Relaxed);
             self.with
                 .gauges
                 .flows

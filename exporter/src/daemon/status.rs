@@ -19,6 +19,8 @@ pub struct InterfaceStatus {
     pub ingress: Option<&'static str>,
     /// How packets that leave are seen.
     pub egress: Option<&'static str>,
+    /// How often somebody took a program off and it was attached again.
+    pub reattached: u64,
 }
 
 /// The state of an exporter.

@@ -26,9 +26,24 @@ pub enum AttachMode {
 #[derive(Debug)]
 enum Attachment {
     /// Held by the link's descriptor.
-    Tcx { _link: OwnedFd },
+    Tcx { link: OwnedFd },
     /// Held by the qdisc until taken off; `program` tells our filter from a stranger's.
     Clsact { program: u32, place: TcPlace },
+}
+
+impl Attachment {
+    /// Whether the program is still where it was put.
+    fn is_there(&self, if_index: u32, direction: Direction) -> bool {
+        match self {
+            // A link that cannot be asked is no reason to attach twice.
+            Self::Tcx { link } => {
+                bpf::tcx_device(link).map_or(true, |device| device == Some(if_index))
+            }
+            Self::Clsact { program, place } => {
+                bpf::clsact_program(if_index, direction, *place) == Some(*program)
+            }
+        }
+    }
 }
 
 /// ARPHRD numbers of devices whose frames begin with an Ethernet header.
@@ -135,6 +150,20 @@ impl Attachments {
         indices
     }
 
+    /// Forgets the programs on a device that somebody took off, and says in which directions.
+    pub fn forget_lost(&mut self, if_index: u32) -> Vec<Direction> {
+        let lost: Vec<Direction> = self
+            .by_place
+            .range((if_index, Direction::Ingress)..=(if_index, Direction::Egress))
+            .filter(|&(&(_, direction), attachment)| !attachment.is_there(if_index, direction))
+            .map(|(&(_, direction), _)| direction)
+            .collect();
+        for direction in &lost {
+            self.by_place.remove(&(if_index, *direction));
+        }
+        lost
+    }
+
     /// Forgets what was attached to a device that is gone, with its qdisc.
     pub fn forget(&mut self, if_index: u32) {
         self.by_place.retain(|&(index, _), _| index != if_index);
@@ -180,7 +209,7 @@ fn attach_one(
     };
     if mode != AttachMode::Clsact {
         match bpf::attach_tcx(program, interface.index, direction) {
-            Ok(link) => return Ok(Attachment::Tcx { _link: link }),
+            Ok(link) => return Ok(Attachment::Tcx { link }),
             // What kernels before 6.6 answer to an unknown attach type.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 if mode == AttachMode::Tcx {

@@ -150,6 +150,32 @@ pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The device that a TCX link is attached to; `None` when somebody detached it, or the device left
+/// this network namespace: the link then exists, and its program never runs.
+pub fn tcx_device(link: &OwnedFd) -> io::Result<Option<u32>> {
+    /// The kernel's `struct bpf_link_info` up to what is wanted here.
+    #[repr(C)]
+    #[derive(Default)]
+    struct LinkInfo {
+        kind: u32,
+        id: u32,
+        program: u32,
+        padding: u32,
+        if_index: u32,
+        attach_type: u32,
+    }
+    let mut info = LinkInfo::default();
+    let mut octets = u32::try_from(mem::size_of_val(&info)).unwrap_or(0);
+    // SAFETY: room for the answer, and its size; the kernel writes no more.
+    let failed = unsafe {
+        bpf_sys::bpf_obj_get_info_by_fd(link.as_raw_fd(), (&raw mut info).cast(), &raw mut octets)
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((info.if_index != 0).then_some(info.if_index))
+}
+
 /// Attaches a program as a filter on the device's clsact qdisc, creating the qdisc where there is
 /// none, replacing the filter where this instance (that is, this `handle`) left one. Returns the
 /// place that it has.

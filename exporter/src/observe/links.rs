@@ -36,6 +36,11 @@ pub enum LinkEvent {
         /// The index that it had.
         index: u32,
     },
+    /// A filter or a qdisc came to a device, or went from it.
+    Filters {
+        /// The device's index.
+        index: u32,
+    },
     /// Events were lost (the socket's buffer was full): list the interfaces anew.
     Missed,
 }
@@ -90,7 +95,7 @@ impl Links {
     /// Connects, subscribed to changes from here on. Needs a tokio runtime.
     pub fn connect() -> Result<Self, Error> {
         let (connection, handle, messages) =
-            rtnetlink::new_multicast_connection(&[MulticastGroup::Link])
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Link, MulticastGroup::Tc])
                 .map_err(|e| Error::os("connecting to netlink", e))?;
         let connection = tokio::spawn(connection);
         let events = messages.filter_map(|(message, _)| async move {
@@ -102,6 +107,15 @@ impl Links {
                     Some(LinkEvent::Gone {
                         index: link.header.index,
                     })
+                }
+                NetlinkPayload::InnerMessage(
+                    RouteNetlinkMessage::NewTrafficFilter(tc)
+                    | RouteNetlinkMessage::DelTrafficFilter(tc)
+                    | RouteNetlinkMessage::NewQueueDiscipline(tc)
+                    | RouteNetlinkMessage::DelQueueDiscipline(tc),
+                ) => {
+                    let index = u32::try_from(tc.header.index).ok()?;
+                    Some(LinkEvent::Filters { index })
                 }
                 NetlinkPayload::Overrun(_) => Some(LinkEvent::Missed),
                 _ => None,

@@ -1,6 +1,6 @@
 //! A place in a message.
 
-use super::error::DecodeError;
+use super::error::{DecodeError, Subject};
 
 /// A place in a message.
 #[derive(Clone, Copy, Debug)]
@@ -15,22 +15,23 @@ impl<'a> Reader<'a> {
         self.octets.get(self.at..).unwrap_or_default()
     }
 
-    pub(super) fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
-        self.array(what).map(u16::from_be_bytes)
+    pub(super) fn u8(&mut self, subject: Subject) -> Result<u8, DecodeError> {
+        self.array(subject).map(|[octet]| octet)
     }
 
-    pub(super) fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        self.array(what).map(u32::from_be_bytes)
+    pub(super) fn u16(&mut self, subject: Subject) -> Result<u16, DecodeError> {
+        self.array(subject).map(u16::from_be_bytes)
     }
 
-    pub(super) fn array<const N: usize>(
-        &mut self,
-        what: &'static str,
-    ) -> Result<[u8; N], DecodeError> {
+    pub(super) fn u32(&mut self, subject: Subject) -> Result<u32, DecodeError> {
+        self.array(subject).map(u32::from_be_bytes)
+    }
+
+    fn array<const N: usize>(&mut self, subject: Subject) -> Result<[u8; N], DecodeError> {
         let rest = self.rest();
         let octets =
             rest.first_chunk()
-                .ok_or(DecodeError::truncated(self.at, what, N, rest.len()))?;
+                .ok_or(DecodeError::truncated(subject, self.at, N, rest.len()))?;
         self.at += N;
         Ok(*octets)
     }

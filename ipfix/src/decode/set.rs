@@ -1,6 +1,6 @@
 //! Where the sets of a message lie.
 
-use super::error::{DecodeError, DecodeErrorKind};
+use super::error::{DecodeError, DecodeErrorKind, Subject};
 use super::reader::Reader;
 use crate::wire::{Protocol, SET_HEADER_LENGTH};
 
@@ -23,11 +23,12 @@ pub(super) struct SetPlace {
     pub(super) end: usize,
 }
 
+/// The set at the reader's place, which moves after it; `None` at the end.
 pub(super) fn read_set(
     reader: &mut Reader<'_>,
     protocol: Protocol,
 ) -> Result<Option<SetPlace>, DecodeError> {
-    const WHAT: &str = "set header";
+    let header = Subject::set_header(protocol);
     let at = reader.at;
     let available = reader.rest().len();
     // Version 9 has no length of its own; some exporters pad the packet.
@@ -37,24 +38,25 @@ pub(super) fn read_set(
     }
     if available < SET_HEADER_LENGTH {
         return Err(DecodeError::truncated(
+            header,
             at,
-            WHAT,
             SET_HEADER_LENGTH,
             available,
         ));
     }
-    let id = reader.u16(WHAT)?;
-    let field = reader.u16(WHAT)?;
+    let id = reader.u16(header)?;
+    let field = reader.u16(header)?;
     let length = usize::from(field);
     if length < SET_HEADER_LENGTH {
-        return Err(DecodeError {
-            offset: at,
-            what: WHAT,
-            kind: DecodeErrorKind::Length(field),
-        });
+        return Err(DecodeError::new(header, at, DecodeErrorKind::Length(field)));
     }
     if length > available {
-        return Err(DecodeError::truncated(at, "set", length, available));
+        return Err(DecodeError::truncated(
+            Subject::set(protocol),
+            at,
+            length,
+            available,
+        ));
     }
     reader.at = at + length;
     Ok(Some(SetPlace {

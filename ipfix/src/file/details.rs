@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use crate::decode::{Header, Record};
 use crate::elements as ie;
 use crate::layout::{Layout, LayoutError};
+use crate::netflow_v5::{NetflowV5Sampling, NetflowV5SamplingMode};
 use crate::wire::Protocol;
 
 /// A Transport Session as its Collecting Process sees it.
@@ -114,7 +115,9 @@ pub(super) struct Received {
     pub collection_time_ms: u64,
     pub version: u16,
     pub observation_domain: u32,
-    pub system_init_ms: u64,
+    /// `NetFlow` only.
+    pub system_init_ms: Option<u64>,
+    pub sampling: NetflowV5Sampling,
 }
 
 impl Received {
@@ -124,7 +127,8 @@ impl Received {
             collection_time_ms,
             version: header.protocol.version(),
             observation_domain: header.observation_domain,
-            system_init_ms: header.system_init_ms().map_or(0, time_with_uptime),
+            system_init_ms: header.system_init_ms().map(time_with_uptime),
+            sampling: header.sampling.unwrap_or_default(),
         }
     }
 }
@@ -136,14 +140,12 @@ fn time_with_uptime(init_ms: i64) -> u64 {
     u64::try_from(init_ms).unwrap_or_else(|_| init_ms.rem_euclid(CYCLE_MS).cast_unsigned())
 }
 
-/// Template and record of the Message Details (RFC 5655 section 8.1.4). What that section calls
+/// Template and record of the Message Details (RFC 5655 section 8.1.4), for all messages of a domain
+/// of which this is the first. What that section calls
 /// collectorTransportProtocol and collectorProtocolVersion are exportTransportProtocol and
 /// exportProtocolVersion in the registry.
-pub(super) fn layout(
-    protocol: Protocol,
-    origin: &Origin,
-    template_id: u16,
-) -> Result<Layout<Received>, LayoutError> {
+pub(super) fn layout(first: &Received, template_id: u16) -> Result<Layout<Received>, LayoutError> {
+    let origin = &first.origin;
     let layout = Layout::options_builder(Protocol::Ipfix, template_id)
         .unsigned(ie::MESSAGE_SCOPE, 1, |_: &Received, _| 0)
         .end_of_scope()
@@ -182,15 +184,29 @@ pub(super) fn layout(
     .unsigned(ie::ORIGINAL_OBSERVATION_DOMAIN_ID, 4, |received, _| {
         received.observation_domain.into()
     });
-    match protocol {
-        Protocol::Ipfix => layout,
-        Protocol::NetflowV9 | Protocol::NetflowV5 => {
-            layout.unsigned(ie::SYSTEM_INIT_TIME_MILLISECONDS, 8, |received, _| {
-                received.system_init_ms
+    let layout = if first.system_init_ms.is_some() {
+        layout.unsigned(ie::SYSTEM_INIT_TIME_MILLISECONDS, 8, |received, _| {
+            received.system_init_ms.unwrap_or_default()
+        })
+    } else {
+        layout
+    };
+    let layout = if first.sampling.interval() > 0 {
+        layout
+            .unsigned(ie::SAMPLING_INTERVAL, 4, |received, _| {
+                received.sampling.interval().into()
             })
-        }
-    }
-    .build()
+            .unsigned(ie::SAMPLING_ALGORITHM, 1, |received, _| {
+                match received.sampling.mode() {
+                    NetflowV5SamplingMode::None => 0,
+                    NetflowV5SamplingMode::Deterministic => 1,
+                    NetflowV5SamplingMode::Random => 2,
+                }
+            })
+    } else {
+        layout
+    };
+    layout.build()
 }
 
 fn ipv4(address: SocketAddr) -> [u8; 4] {

@@ -1,5 +1,6 @@
 //! From received messages to a file.
 
+use core::ops::RangeInclusive;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use crate::decode::{DataSet, Decoded, Template};
 use crate::elements as ie;
 use crate::layout::{Context, Layout, LayoutError};
 use crate::message::Written;
-use crate::session::{Session, SessionOptions, TemplateSchedule};
+use crate::netflow_v5::NetflowV5Sampling;
+use crate::session::{Session, SessionOptions};
 use crate::wire::{
     MIN_TEMPLATE_ID, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, put as put_at,
 };
@@ -25,7 +27,8 @@ use crate::wire::{
 ///   in which Observation Domain. See [`MessageDetails`](super::MessageDetails) for reading it.
 /// - In a file, Observation Domains of different exporters must not mix (RFC 5655 section 7.3.7). The
 ///   first domain with an id keeps it; another exporter's domain with the same id gets one of its
-///   own, counted down from 4294967295. The Message Details say what it was.
+///   own, counted down from 4294967295, and so does domain 0, which in a file would be about all
+///   exporters. The Message Details say what it was.
 /// - A template goes into the file once, before its data. If the exporter gives its id a new meaning,
 ///   that gets an id of its own, counted down from 65534: ids are not used again, and nothing has to
 ///   be withdrawn (RFC 5655 section 7.2).
@@ -35,6 +38,8 @@ use crate::wire::{
 /// - `NetFlow` v9 becomes IPFIX: the field numbers stay, scopes become elements, and the Message
 ///   Details have systemInitTimeMilliseconds, from which the times 21 and 22 count. What has no place
 ///   in IPFIX, such as the scope of a flow cache, becomes opaqueOctets.
+/// - `NetFlow` v5 gets a template, and samplingInterval and samplingAlgorithm in the Message Details
+///   if its header says that packets are sampled.
 /// - [`finish`](Self::finish) adds the File Time Window (RFC 5655 section 8.1.2) at the end.
 ///
 /// Data Sets whose template is not known cannot be kept; [`Decoded::unknown`] has them. There are no
@@ -98,7 +103,7 @@ impl FileWriter {
         Self {
             limits,
             domains: HashMap::new(),
-            ids: Ids::new(u32::MAX, limits.domains.max(1)),
+            ids: Ids::new(DOMAIN_IDS, limits.domains.max(1)),
             fields: 0,
             now: 0,
             window: Window::default(),
@@ -119,6 +124,7 @@ impl FileWriter {
             origin: *origin,
             protocol: header.protocol,
             id: header.observation_domain,
+            sampling: header.sampling,
         };
         self.now += 1;
         self.make_room_for(&key);
@@ -137,7 +143,6 @@ impl FileWriter {
             domain,
             limits: &limits,
             received: Received::new(*origin, collection_time_ms, header),
-            protocol: header.protocol,
             export_time: header.export_time,
             now: self.now,
             file,
@@ -214,6 +219,8 @@ struct DomainKey {
     origin: Origin,
     protocol: Protocol,
     id: u32,
+    /// `NetFlow` v5 says it in each header, IPFIX once for a domain.
+    sampling: Option<NetflowV5Sampling>,
 }
 
 /// Gives out ids, of domains or templates, each once.
@@ -223,22 +230,25 @@ struct Ids {
     kept: HashSet<u32>,
     /// The most of them: from then on all ids are of our own choice.
     most: usize,
+    lowest: u32,
     /// The next one of our own choice: they count down.
     next: u32,
 }
 
 impl Ids {
-    fn new(highest: u32, most: usize) -> Self {
+    fn new(range: RangeInclusive<u32>, most: usize) -> Self {
         Self {
             kept: HashSet::new(),
             most,
-            next: highest,
+            lowest: *range.start(),
+            next: *range.end(),
         }
     }
 
     /// The id that is wanted, if nobody had it.
     fn allot(&mut self, wanted: u32) -> u32 {
-        if wanted <= self.next && self.kept.len() < self.most && self.kept.insert(wanted) {
+        let range = self.lowest..=self.next;
+        if range.contains(&wanted) && self.kept.len() < self.most && self.kept.insert(wanted) {
             wanted
         } else {
             self.own()
@@ -294,7 +304,7 @@ struct Place {
 
 impl Domain {
     fn new(id: u32) -> Self {
-        let mut template_ids = Ids::new(u16::MAX.into(), MAX_KEPT_TEMPLATE_IDS);
+        let mut template_ids = Ids::new(TEMPLATE_IDS, MAX_KEPT_TEMPLATE_IDS);
         Self {
             id,
             sequence: 0,
@@ -332,7 +342,6 @@ struct Writing<'a> {
     domain: &'a mut Domain,
     limits: &'a FileLimits,
     received: Received,
-    protocol: Protocol,
     export_time: u32,
     now: u64,
     file: &'a mut Vec<u8>,
@@ -423,8 +432,8 @@ impl Writing<'_> {
 
     fn data_set(&mut self, set: &DataSet<'_>) {
         let records = set.records().map_while(Result::ok);
-        let Some(place) = self.announce(set.template()) else {
-            self.stored.too_long += records.count() as u64;
+        let Some(place) = self.announce(set.shared_template()) else {
+            self.stored.too_long += set.record_count() as u64;
             return;
         };
         for record in records {
@@ -508,7 +517,7 @@ impl Writing<'_> {
         let layout = match self.domain.details.take() {
             Some(layout) => layout,
             // The layout is a constant but for its id, which is a legal one.
-            None => details::layout(self.protocol, &self.received.origin, details_id).ok()?,
+            None => details::layout(&self.received, details_id).ok()?,
         };
         self.file
             .resize(message.at + Protocol::Ipfix.header_length(), 0);
@@ -609,14 +618,8 @@ fn time_window(
         })
         .unsigned(ie::MAX_FLOW_END_MILLISECONDS, 8, |times, _| times.end_ms)
         .build()?;
-    let mut session = Session::new(SessionOptions {
-        protocol: Protocol::Ipfix,
-        observation_domain,
-        max_message: 512,
-        system_init_ms: 0,
-        first_sequence: 0,
-        templates: TemplateSchedule::once(),
-    });
+    let options = SessionOptions::file(Protocol::Ipfix, observation_domain, 0);
+    let mut session = Session::new(options);
     if session.register(&layout).is_ok() {
         let mut writer = session.begin(file, now_ms);
         if let Ok(Written::Done) = writer.write(&layout, &times) {
@@ -655,6 +658,11 @@ fn low16_of(id: u32) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
+/// Not 0: what comes in domain 0 concerns the whole Exporting Process (RFC 7011 section 3.1), which in
+/// a file would be all of them.
+const DOMAIN_IDS: RangeInclusive<u32> = 1..=u32::MAX;
+/// Those of Data Sets (RFC 7011 section 3.3.2). `NetFlow` v5 comes with 0.
+const TEMPLATE_IDS: RangeInclusive<u32> = 0x100..=0xffff;
 /// The largest length a Message Header can state.
 const MAX_MESSAGE: usize = 0xffff;
 /// Template ids of a domain that stay as they are. An exporter with more of them gets others.

@@ -1,5 +1,7 @@
 //! Building a layout column by column.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
+
 use super::column::{Column, Fixed, Raw};
 use super::value::{ntp_microseconds, ntp_timestamp, reduced, reduced_signed};
 use super::{Context, Identity, Layout, LayoutError, Segment};
@@ -31,7 +33,7 @@ impl<R: 'static> LayoutBuilder<R> {
             scope_fields: None,
             fields: Vec::new(),
             segments: Vec::new(),
-            error: None,
+            error: (protocol == Protocol::NetflowV5).then_some(LayoutError::NoTemplates),
         }
     }
 
@@ -122,6 +124,97 @@ impl<R: 'static> LayoutBuilder<R> {
         )
     }
 
+    /// A dateTimeSeconds, 4 octets (RFC 7011 section 6.1.7). The function gives seconds since
+    /// 1970-01-01 UTC; the largest that fits is of the year 2106.
+    pub fn seconds<F>(self, element: Element, unix_seconds: F) -> Self
+    where
+        F: Fn(&R, &Context) -> u64 + Send + Sync + 'static,
+    {
+        let accepted = element.data_type() == AbstractType::DateTimeSeconds;
+        self.fixed::<_, 4>(
+            element,
+            accepted,
+            "seconds",
+            move |record: &R, context: &Context| reduced(unix_seconds(record, context), false),
+        )
+    }
+
+    /// A dateTimeMilliseconds, 8 octets (RFC 7011 section 6.1.8). The function gives milliseconds
+    /// since 1970-01-01 UTC.
+    pub fn milliseconds<F>(self, element: Element, unix_ms: F) -> Self
+    where
+        F: Fn(&R, &Context) -> u64 + Send + Sync + 'static,
+    {
+        let accepted = element.data_type() == AbstractType::DateTimeMilliseconds;
+        self.fixed(
+            element,
+            accepted,
+            "milliseconds",
+            move |record: &R, context: &Context| unix_ms(record, context).to_be_bytes(),
+        )
+    }
+
+    /// An unsigned256 of `length` octets. The function gives all 32 octets, big endian; a value too
+    /// large for its field becomes the largest one that fits. [`unsigned`](Self::unsigned) takes the
+    /// type too, for fields of up to 8 octets.
+    pub fn unsigned256<F>(self, element: Element, length: u16, value: F) -> Self
+    where
+        F: Fn(&R, &Context) -> [u8; 32] + Send + Sync + 'static,
+    {
+        if element.data_type() != AbstractType::Unsigned256 {
+            return self.refuse(LayoutError::WrongType {
+                element,
+                given: "unsigned256",
+            });
+        }
+        self.raw(element, length, move |record, context, field| {
+            let value = value(record, context);
+            let (high, low) = value.split_at(value.len().saturating_sub(field.len()));
+            if high.iter().all(|&octet| octet == 0) {
+                put(field, 0, low);
+            } else {
+                field.fill(0xff);
+            }
+        })
+    }
+
+    /// An ipv4Address, 4 octets (RFC 7011 section 6.1.1).
+    pub fn ipv4<F>(self, element: Element, address: F) -> Self
+    where
+        F: Fn(&R, &Context) -> Ipv4Addr + Send + Sync + 'static,
+    {
+        let accepted = element.data_type() == AbstractType::Ipv4Address;
+        self.fixed(
+            element,
+            accepted,
+            "ipv4",
+            move |record: &R, context: &Context| address(record, context).octets(),
+        )
+    }
+
+    /// An ipv6Address, 16 octets (RFC 7011 section 6.1.1).
+    pub fn ipv6<F>(self, element: Element, address: F) -> Self
+    where
+        F: Fn(&R, &Context) -> Ipv6Addr + Send + Sync + 'static,
+    {
+        let accepted = element.data_type() == AbstractType::Ipv6Address;
+        self.fixed(
+            element,
+            accepted,
+            "ipv6",
+            move |record: &R, context: &Context| address(record, context).octets(),
+        )
+    }
+
+    /// A macAddress, 6 octets (RFC 7011 section 6.1.1).
+    pub fn mac<F>(self, element: Element, address: F) -> Self
+    where
+        F: Fn(&R, &Context) -> [u8; 6] + Send + Sync + 'static,
+    {
+        let accepted = element.data_type() == AbstractType::MacAddress;
+        self.fixed(element, accepted, "mac", address)
+    }
+
     /// A boolean, 1 octet (RFC 7011 section 6.1.5).
     pub fn boolean<F>(self, element: Element, value: F) -> Self
     where
@@ -136,7 +229,25 @@ impl<R: 'static> LayoutBuilder<R> {
         )
     }
 
-    /// A binary64, 8 octets.
+    /// A binary32, 4 octets: a float32 (RFC 7011 section 6.1.3), or a float64 in reduced size (section
+    /// 6.2).
+    pub fn float32<F>(self, element: Element, value: F) -> Self
+    where
+        F: Fn(&R, &Context) -> f32 + Send + Sync + 'static,
+    {
+        let accepted = matches!(
+            element.data_type(),
+            AbstractType::Float32 | AbstractType::Float64
+        );
+        self.fixed(
+            element,
+            accepted,
+            "float32",
+            move |record: &R, context: &Context| value(record, context).to_be_bytes(),
+        )
+    }
+
+    /// A binary64, 8 octets (RFC 7011 section 6.1.4).
     pub fn float64<F>(self, element: Element, value: F) -> Self
     where
         F: Fn(&R, &Context) -> f64 + Send + Sync + 'static,
@@ -197,8 +308,8 @@ impl<R: 'static> LayoutBuilder<R> {
         self
     }
 
-    /// A field of variable length (RFC 7011 section 7), for strings, octet arrays and lists in their
-    /// wire form; IPFIX only. Such a layout is slower to encode.
+    /// A field of variable length (RFC 7011 section 7), for strings, octet arrays and
+    /// [lists](crate::list) in their wire form; IPFIX only. Such a layout is slower to encode.
     pub fn variable<F>(mut self, element: Element, value: F) -> Self
     where
         F: for<'r> Fn(&'r R) -> &'r [u8] + Send + Sync + 'static,
@@ -219,6 +330,20 @@ impl<R: 'static> LayoutBuilder<R> {
         self
     }
 
+    /// Text of variable length (RFC 7011 section 7); IPFIX only. See [`variable`](Self::variable).
+    pub fn variable_text<F>(self, element: Element, value: F) -> Self
+    where
+        F: for<'r> Fn(&'r R) -> &'r str + Send + Sync + 'static,
+    {
+        if element.data_type() != AbstractType::String {
+            return self.refuse(LayoutError::WrongType {
+                element,
+                given: "variable_text",
+            });
+        }
+        self.variable(element, move |record| value(record).as_bytes())
+    }
+
     /// Ends the scope of an options layout: the columns so far are Scope Fields, the rest are not.
     pub fn end_of_scope(mut self) -> Self {
         if !self.options || self.fields.is_empty() || self.scope_fields.is_some() {
@@ -232,9 +357,6 @@ impl<R: 'static> LayoutBuilder<R> {
     pub fn build(self) -> Result<Layout<R>, LayoutError> {
         if let Some(error) = self.error {
             return Err(error);
-        }
-        if self.protocol == Protocol::NetflowV5 {
-            return Err(LayoutError::NoTemplates);
         }
         if self.template_id < MIN_TEMPLATE_ID {
             return Err(LayoutError::TemplateId(self.template_id));

@@ -145,13 +145,7 @@ impl<R> Layout<R> {
                 }
                 Segment::Variable(value) => {
                     let value = value(record);
-                    let prefix = length_prefix(value.len());
-                    let length = low16(value.len()).to_be_bytes();
-                    if prefix == 1 {
-                        put(rest, 0, &length[1..]);
-                    } else {
-                        put(rest, 0, &[LONG_LENGTH, length[0], length[1]]);
-                    }
+                    let prefix = put_length_prefix(rest, value.len());
                     put(rest, prefix, value);
                     rest = rest.get_mut(prefix + value.len()..).unwrap_or_default();
                 }
@@ -237,4 +231,16 @@ const LONG_LENGTH: u8 = 0xff;
 /// Octets of the length that precedes a value of variable length (RFC 7011 section 7).
 const fn length_prefix(length: usize) -> usize {
     if length < LONG_LENGTH as usize { 1 } else { 3 }
+}
+
+/// Writes the length that precedes a value of variable length, and gives its octets.
+pub(crate) fn put_length_prefix(out: &mut [u8], length: usize) -> usize {
+    let [high, low] = low16(length).to_be_bytes();
+    let prefix = length_prefix(length);
+    if prefix == 1 {
+        put(out, 0, &[low]);
+    } else {
+        put(out, 0, &[LONG_LENGTH, high, low]);
+    }
+    prefix
 }

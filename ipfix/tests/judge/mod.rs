@@ -1,10 +1,12 @@
 //! Wireshark's dissector as a judge of messages.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipfix::Protocol;
+use serde_json::Value as Json;
 
 /// A capture file in a directory of its own.
 pub struct Capture {
@@ -53,25 +55,38 @@ impl Capture {
 
     /// These fields of every packet; several values of a field are joined by commas.
     pub fn dissect(&self, fields: &[&str]) -> Vec<Vec<String>> {
-        let mut command = Command::new("tshark");
-        command.env("TZ", "UTC").args(["-n", "-r"]).arg(&self.file);
-        command.args(["-d", &format!("udp.port=={},cflow", self.port)]);
-        command.args(["-T", "fields", "-E", "separator=/t", "-E", "occurrence=a"]);
-        command.args(["-E", "aggregator=,"]);
+        let mut options = vec!["-T", "fields", "-E", "separator=/t", "-E", "occurrence=a"];
+        options.extend(["-E", "aggregator=,"]);
         for field in fields {
-            command.args(["-e", field]);
+            options.extend(["-e", field]);
         }
-        let output = command.output().expect("tshark must be installed");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout)
-            .unwrap()
+        self.tshark(&options)
             .lines()
             .map(|line| line.split('\t').map(str::to_owned).collect())
             .collect()
+    }
+
+    /// What the dissector makes of every packet, as a tree.
+    pub fn trees(&self) -> Vec<Json> {
+        let packets: Json = serde_json::from_str(&self.tshark(&["-T", "json"])).unwrap();
+        let packets = packets.as_array().unwrap().iter();
+        packets
+            .map(|packet| packet["_source"]["layers"]["cflow"].clone())
+            .collect()
+    }
+
+    fn tshark(&self, options: &[&str]) -> String {
+        let output = Command::new("tshark")
+            .env("TZ", "UTC")
+            .args(["-n", "-r"])
+            .arg(&self.file)
+            .args(["-d", &format!("udp.port=={},cflow", self.port)])
+            .args(options)
+            .output()
+            .expect("tshark must be installed");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        String::from_utf8(output.stdout).unwrap()
     }
 }
 

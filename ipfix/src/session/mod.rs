@@ -1,91 +1,24 @@
 //! A Transport Session of an Exporting Process, without its transport.
 
-use core::fmt;
+mod error;
+mod options;
+mod template;
 
-use crate::layout::{Identity, Layout};
+use template::{Retired, Sent, Template, Withdrawal};
+
+use crate::layout::Layout;
 use crate::message::{Message, MessageWriter};
 use crate::netflow_v5::NetflowV5Sampling;
 use crate::wire::{ALIGNMENT, Protocol, SET_HEADER_LENGTH};
 
-/// What a Transport Session is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionOptions {
-    /// The protocol of all its messages.
-    pub protocol: Protocol,
-    /// The Observation Domain ID; in `NetFlow` v9 the Source ID; in `NetFlow` v5 the low 16 bits are
-    /// the engine type (the higher octet) and the engine id.
-    pub observation_domain: u32,
-    /// The largest message in octets, without the headers of UDP and IP.
-    pub max_message: u16,
-    /// When sysUptime was zero, in milliseconds since 1970-01-01 UTC; used by `NetFlow`.
-    ///
-    /// The session rounds it down to a whole second. `NetFlow` v9 headers tell the time in whole
-    /// seconds, from which collectors compute this instant again; only whole seconds survive that.
-    pub system_init_ms: u64,
-    /// The sequence number of the first message; 0 in a new session.
-    pub first_sequence: u32,
-    /// When templates are sent again.
-    pub templates: TemplateSchedule,
-}
-
-impl SessionOptions {
-    /// A session over UDP with messages of at most 1400 octets, which pass any usual path.
-    pub const fn udp(protocol: Protocol, observation_domain: u32, system_init_ms: u64) -> Self {
-        Self {
-            protocol,
-            observation_domain,
-            max_message: 1400,
-            system_init_ms,
-            first_sequence: 0,
-            templates: TemplateSchedule::udp(),
-        }
-    }
-}
-
-/// When templates are sent (RFC 7011 section 8.4, RFC 3954 section 9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TemplateSchedule {
-    /// Copies sent at the start, the first of them in the first message. At least one goes always.
-    pub copies: u8,
-    /// A further copy at the start follows after this time, in milliseconds, ...
-    pub copy_after_ms: u64,
-    /// ... or after this many messages, whichever comes first.
-    pub copy_after_messages: u64,
-    /// From then on a copy follows after this time, in milliseconds, ...
-    pub every_ms: Option<u64>,
-    /// ... or after this many messages, whichever comes first.
-    pub every_messages: Option<u64>,
-}
-
-impl TemplateSchedule {
-    /// For transports that lose: twice at the start, half a second or 8 messages apart, so that one
-    /// burst of loss does not take both; then every 60 seconds and every 4096 messages.
-    pub const fn udp() -> Self {
-        Self {
-            copies: 2,
-            copy_after_ms: 500,
-            copy_after_messages: 8,
-            every_ms: Some(60_000),
-            every_messages: Some(4096),
-        }
-    }
-
-    /// For reliable transports and files: once.
-    pub const fn once() -> Self {
-        Self {
-            copies: 1,
-            copy_after_ms: 0,
-            copy_after_messages: 0,
-            every_ms: None,
-            every_messages: None,
-        }
-    }
-}
+pub use error::{RegisterError, StaleMessage, WithdrawError};
+pub use options::{SessionOptions, TemplateSchedule, Transport};
 
 /// One Transport Session and Observation Domain of an Exporting Process: its sequence number, its
 /// templates and when they are due. It does no I/O and reads no clock.
 ///
-/// A template id never changes its meaning in a session.
+/// A template id never changes its meaning in a session, unless the template was
+/// [withdrawn](Self::withdraw) or [retired](Self::retire) before.
 #[derive(Debug)]
 pub struct Session {
     options: SessionOptions,
@@ -93,6 +26,9 @@ pub struct Session {
     /// Messages committed.
     messages: u64,
     templates: Vec<Template>,
+    /// In the order in which they were asked for.
+    withdrawals: Vec<Withdrawal>,
+    retired: Vec<Retired>,
     /// Scheduled templates left no room for data in the last message: the next carries none.
     starved: bool,
     sampling: NetflowV5Sampling,
@@ -112,6 +48,8 @@ impl Session {
             sequence: options.first_sequence,
             messages: 0,
             templates: Vec::new(),
+            withdrawals: Vec::new(),
+            retired: Vec::new(),
             starved: false,
             sampling: NetflowV5Sampling::none(),
             serial: 0,
@@ -173,12 +111,25 @@ impl Session {
                 Err(RegisterError::Redefined(id))
             };
         }
+        let retired = self.retired.iter().map(|retired| &retired.template);
+        let retired = retired
+            .enumerate()
+            .find(|(_, template)| template.id() == id);
+        let retired = match retired {
+            Some((_, known)) if !known.same(layout.is_options(), layout.template_record()) => {
+                return Err(RegisterError::Retired(id));
+            }
+            other => other.map(|(position, _)| position),
+        };
         // The template and one record must fit into one message, or nothing could ever be sent.
         let padded = |length: usize| length.next_multiple_of(ALIGNMENT);
         let needed = protocol.header_length()
             + padded(SET_HEADER_LENGTH + layout.template_record().len())
             + padded(SET_HEADER_LENGTH + layout.min_record_length());
         self.check_length(id, needed)?;
+        if let Some(position) = retired {
+            self.retired.remove(position);
+        }
         self.templates.push(Template {
             identity: layout.identity(),
             options: layout.is_options(),
@@ -189,6 +140,102 @@ impl Session {
             in_message: false,
         });
         Ok(())
+    }
+
+    /// Withdraws a template (RFC 7011 section 8.1): its layout is no longer registered, and the next
+    /// message begins with the withdrawal if a collector knows the template. Its id may be registered
+    /// anew at once; the new template follows the withdrawal.
+    ///
+    /// A collector may work on what it received before. RFC 7011 section 8.1 wants a withdrawal to be
+    /// sent only when data of the template had time to be processed, which in a stream it has.
+    ///
+    /// # Errors
+    /// Only IPFIX over a [reliable transport](Transport::Reliable) has withdrawals, and there must be
+    /// such a template. Nothing changes then.
+    pub fn withdraw(&mut self, template_id: u16) -> Result<(), WithdrawError> {
+        self.can_withdraw()?;
+        let template = self.take(template_id)?;
+        if template.is_announced() {
+            self.withdrawals.push(Withdrawal {
+                id: template_id,
+                options: template.options,
+                known: template.last_sent.is_some(),
+                in_message: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Withdraws all templates, with one record for those of flows and one for those of options
+    /// (RFC 7011 section 8.1); otherwise as [`withdraw`](Self::withdraw).
+    pub fn withdraw_all(&mut self) -> Result<(), WithdrawError> {
+        self.can_withdraw()?;
+        let protocol = self.options.protocol;
+        let templates = core::mem::take(&mut self.templates);
+        for (options, set_id) in [
+            (false, protocol.template_set_id()),
+            (true, protocol.options_template_set_id()),
+        ] {
+            let mut announced = templates
+                .iter()
+                .filter(|template| template.options == options && template.is_announced())
+                .peekable();
+            if let (Some(id), true) = (set_id, announced.peek().is_some()) {
+                self.withdrawals.push(Withdrawal {
+                    id,
+                    options,
+                    known: announced.any(|template| template.last_sent.is_some()),
+                    in_message: false,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn can_withdraw(&self) -> Result<(), WithdrawError> {
+        match (self.options.protocol, self.options.transport) {
+            (Protocol::Ipfix, Transport::Reliable) => Ok(()),
+            (Protocol::Ipfix, Transport::Unreliable) => Err(WithdrawError::Unreliable),
+            (protocol, _) => Err(WithdrawError::Protocol(protocol)),
+        }
+    }
+
+    /// Ends a template where there are no withdrawals (RFC 7011 section 8.4): it is sent no more, and
+    /// its layout is no longer registered. For three times [`TemplateSchedule::every_ms`] its id is free
+    /// for the same template only: until then collectors may remember it. Where templates are not
+    /// repeated by time, that is for ever. `now_ms` is the time in milliseconds since 1970-01-01
+    /// UTC.
+    ///
+    /// # Errors
+    /// There is no such template.
+    pub fn retire(&mut self, template_id: u16, now_ms: u64) -> Result<(), WithdrawError> {
+        const LIFETIMES: u64 = 3;
+        let template = self.take(template_id)?;
+        if template.is_announced() {
+            let every_ms = self.options.templates.every_ms;
+            self.retired.push(Retired {
+                template,
+                free_at_ms: every_ms
+                    .map(|every| now_ms.saturating_add(every.saturating_mul(LIFETIMES))),
+            });
+        }
+        Ok(())
+    }
+
+    /// Frees the ids of templates that were [retired](Self::retire) long enough before `now_ms`.
+    /// [`begin`](Self::begin) does this too.
+    pub fn free_retired(&mut self, now_ms: u64) {
+        self.retired
+            .retain(|retired| retired.free_at_ms.is_none_or(|free| now_ms < free));
+    }
+
+    fn take(&mut self, template_id: u16) -> Result<Template, WithdrawError> {
+        let known = self.templates.iter();
+        let position = known
+            .map(Template::id)
+            .position(|id| id == template_id)
+            .ok_or(WithdrawError::Unknown(template_id))?;
+        Ok(self.templates.remove(position))
     }
 
     fn check_length(&self, template_id: u16, needed: usize) -> Result<(), RegisterError> {
@@ -212,23 +259,32 @@ impl Session {
         }
     }
 
-    /// Whether a message begun now would carry templates: an exporter that has no data asks this, to
-    /// send them in a message of their own.
+    /// Whether a message begun now would carry templates or withdrawals: an exporter that has no data
+    /// asks this, to send them in a message of their own.
     pub fn templates_due(&self, now_ms: u64) -> bool {
-        self.templates
-            .iter()
-            .any(|template| template.is_due(now_ms, self.messages, &self.options.templates))
+        self.withdrawals.iter().any(|withdrawal| withdrawal.known)
+            || self
+                .templates
+                .iter()
+                .any(|template| template.is_due(now_ms, self.messages, &self.options.templates))
     }
 
-    /// Begins a message at the end of `buffer`, first with the templates that are due.
+    /// Begins a message at the end of `buffer`, first with the withdrawals and templates that are
+    /// due.
     ///
     /// `now_ms` is the export time in milliseconds since 1970-01-01 UTC. Nothing of the session
     /// changes until the finished message is [committed](Self::commit), nothing of the buffer's
     /// content until it is [finished](MessageWriter::finish).
     pub fn begin<'a>(&'a mut self, buffer: &'a mut Vec<u8>, now_ms: u64) -> MessageWriter<'a> {
         self.serial = self.serial.wrapping_add(1);
+        self.free_retired(now_ms);
         for template in &mut self.templates {
             template.in_message = false;
+        }
+        // What waited to be committed will not be: a template that was only there never was.
+        self.withdrawals.retain(|withdrawal| withdrawal.known);
+        for withdrawal in &mut self.withdrawals {
+            withdrawal.in_message = false;
         }
         MessageWriter::new(self, buffer, now_ms)
     }
@@ -263,6 +319,11 @@ impl Session {
             Protocol::Ipfix | Protocol::NetflowV5 => data_records,
             Protocol::NetflowV9 => 1,
         });
+        self.withdrawals.retain(|withdrawal| !withdrawal.in_message);
+        for withdrawal in &mut self.withdrawals {
+            // One that was not known was withdrawn after this message had it.
+            withdrawal.known = true;
+        }
         for template in &mut self.templates {
             if core::mem::take(&mut template.in_message) {
                 template.wanted = false;
@@ -280,17 +341,29 @@ impl Session {
         self.serial
     }
 
-    /// Positions of the templates to put at the head of a message, those of one kind.
-    pub(crate) fn scheduled(&self, options: bool, now_ms: u64) -> impl Iterator<Item = usize> {
-        self.templates
+    pub(crate) fn template_count(&self) -> usize {
+        self.templates.len()
+    }
+
+    /// Whether to put the template at the head of a message, among those of one kind.
+    pub(crate) fn is_scheduled(&self, position: usize, options: bool, now_ms: u64) -> bool {
+        self.templates.get(position).is_some_and(|template| {
+            !self.starved
+                && template.options == options
+                && !self.must_wait(template)
+                && template.is_due(now_ms, self.messages, &self.options.templates)
+        })
+    }
+
+    pub(crate) fn withdrawal_mut(&mut self, position: usize) -> Option<&mut Withdrawal> {
+        self.withdrawals.get_mut(position)
+    }
+
+    /// Whether a withdrawal that is not in the message yet must come before the template.
+    pub(crate) fn must_wait(&self, template: &Template) -> bool {
+        self.withdrawals
             .iter()
-            .enumerate()
-            .filter(move |(_, template)| {
-                !self.starved
-                    && template.options == options
-                    && template.is_due(now_ms, self.messages, &self.options.templates)
-            })
-            .map(|(position, _)| position)
+            .any(|withdrawal| withdrawal.precedes(template))
     }
 
     pub(crate) fn template(&self, position: usize) -> Option<&Template> {
@@ -320,129 +393,3 @@ impl Session {
         Some(position)
     }
 }
-
-/// A template of a session.
-#[derive(Debug)]
-pub(crate) struct Template {
-    /// The layout it was last seen with.
-    identity: Identity,
-    options: bool,
-    record: Box<[u8]>,
-    copies_left: u8,
-    /// Due whatever the schedule says.
-    wanted: bool,
-    last_sent: Option<Sent>,
-    /// In the message being written or waiting to be committed.
-    in_message: bool,
-}
-
-impl Template {
-    fn id(&self) -> u16 {
-        self.identity.template_id
-    }
-
-    fn same(&self, options: bool, record: &[u8]) -> bool {
-        self.options == options && *self.record == *record
-    }
-
-    pub(crate) fn record(&self) -> &[u8] {
-        &self.record
-    }
-
-    /// Whether a collector that got all messages, and this one, has the template.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.in_message || self.last_sent.is_some()
-    }
-
-    pub(crate) fn announce(&mut self) {
-        self.in_message = true;
-    }
-
-    fn is_due(&self, now_ms: u64, messages: u64, schedule: &TemplateSchedule) -> bool {
-        let Some(sent) = self.last_sent.filter(|_| !self.wanted) else {
-            return true;
-        };
-        let (after_ms, after_messages) = if self.copies_left > 0 {
-            (
-                Some(schedule.copy_after_ms),
-                Some(schedule.copy_after_messages),
-            )
-        } else {
-            (schedule.every_ms, schedule.every_messages)
-        };
-        // A clock set back counts as time passed: a template too often is better than one too late.
-        let time_passed = |after: u64| {
-            now_ms
-                .checked_sub(sent.at_ms)
-                .is_none_or(|elapsed| elapsed >= after)
-        };
-        after_ms.is_some_and(time_passed)
-            || after_messages.is_some_and(|after| messages.saturating_sub(sent.messages) >= after)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    at_ms: u64,
-    /// Messages committed by then, the one with the template included.
-    messages: u64,
-}
-
-/// Why a layout cannot be registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RegisterError {
-    /// The layout was built for another protocol.
-    Protocol {
-        /// The layout's protocol.
-        layout: Protocol,
-        /// The session's protocol.
-        session: Protocol,
-    },
-    /// The session has another template with this id.
-    Redefined(u16),
-    /// The template with one record is longer than a message may be.
-    TooLong {
-        /// The template's id.
-        template_id: u16,
-        /// Octets needed.
-        needed: usize,
-        /// Octets allowed.
-        max_message: u16,
-    },
-}
-
-impl fmt::Display for RegisterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Protocol { layout, session } => {
-                write!(f, "a layout for {layout} in a session of {session}")
-            }
-            Self::Redefined(id) => {
-                write!(f, "template {id} has another meaning in this session")
-            }
-            Self::TooLong {
-                template_id,
-                needed,
-                max_message,
-            } => write!(
-                f,
-                "template {template_id} and one record need a message of {needed} octets, {max_message} are allowed"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for RegisterError {}
-
-/// The message was not the last one begun in the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StaleMessage;
-
-impl fmt::Display for StaleMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not the last message begun in this session")
-    }
-}
-
-impl core::error::Error for StaleMessage {}
