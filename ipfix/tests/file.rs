@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use ipfix::{
     Decoder, DecoderLimits, DetailsScope, FileError, FileLimits, FileReader, FileWriter,
     FrameError, FrameErrorKind, Framer, Layout, MessageDetails, Origin, Protocol, Registry,
-    Sequence, Session, SessionOptions, Stored, TemplateSchedule, Written, elements as ie,
+    Sequence, Session, SessionOptions, Stored, Written, elements as ie,
 };
 
 /// 2026-11-24 16:00:00.250 UTC.
@@ -292,6 +292,25 @@ fn domains_of_several_exporters_and_protocols_keep_apart() {
     }
 }
 
+/// In a file domain 0 would be about all exporters (RFC 7011 section 3.1).
+#[test]
+fn nobody_keeps_domain_0() {
+    let mut collector = Collector::new();
+    for (sequence, protocol) in (0..).zip([Protocol::Ipfix, Protocol::NetflowV9]) {
+        let templates = protocol.template_set_id().unwrap();
+        let sets = [
+            set(templates, &words(&[256, 1, 8, 4])),
+            set(256, &[10, 0, 0, 1]),
+        ];
+        let _ = collector.receive(origin(1, 1), &message(protocol, 0, sequence, &sets));
+    }
+    let records = read(&collector.finish());
+    let domains = records
+        .iter()
+        .map(|record| (record.file_domain, record.domain));
+    assert!(domains.eq([(u32::MAX, 0), (u32::MAX - 1, 0)]));
+}
+
 #[test]
 fn ids_given_out_are_not_taken_for_an_exporters_own() {
     let mut collector = Collector::new();
@@ -506,6 +525,63 @@ fn field_types_of_version_9_without_a_place_in_ipfix_are_set_apart() {
         ]
     );
     assert_eq!(records[0].octets, [7, 226, 10, 0, 0, 1]);
+}
+
+/// A packet of version 5 from engine 1/2 with one flow.
+fn v5_packet(sequence: u32, sampling: u16) -> Vec<u8> {
+    let mut packet = vec![0, 5, 0, 1];
+    packet.extend(100_192_u32.to_be_bytes());
+    packet.extend(NOW.to_be_bytes());
+    packet.extend(250_000_000_u32.to_be_bytes());
+    packet.extend(sequence.to_be_bytes());
+    packet.extend([1, 2]);
+    packet.extend(sampling.to_be_bytes());
+    packet.extend(v5_record());
+    packet
+}
+
+fn v5_record() -> Vec<u8> {
+    let mut record = vec![10, 0, 0, 1, 192, 0, 2, 7, 192, 0, 2, 254, 0, 3, 0, 4];
+    for number in [3_u32, 1500, 100_000, 100_100] {
+        record.extend(number.to_be_bytes());
+    }
+    record.extend([0x9c, 0x40, 1, 0xbb, 0, 0x1b, 6, 0, 0xfd, 0xe8, 0xfd, 0xe9]);
+    record.extend([24, 16, 0, 0]);
+    record
+}
+
+#[test]
+fn version_5_becomes_ipfix_with_its_sampling_and_its_times() {
+    // Nothing of sampling, then 1 in 100 at random, then nothing again.
+    let samplings = [0, 0x8064, 0, 0];
+    let mut collector = Collector::new();
+    for (sequence, sampling) in (0..).zip(samplings) {
+        let stored = collector.receive(origin(1, 1), &v5_packet(sequence, sampling));
+        assert_eq!((stored.messages, stored.records), (1, 1));
+    }
+    let file = collector.finish();
+    let records = read(&file);
+    assert_eq!(records.len(), 4);
+    for record in &records {
+        assert_eq!((record.version, record.domain), (5, 0x0102));
+        assert_eq!(record.octets, v5_record());
+    }
+
+    let mut reader = FileReader::new(&file[..]);
+    let mut decoder = Decoder::new(DecoderLimits::default());
+    for sampling in samplings {
+        let message = reader.next_message().unwrap().unwrap();
+        let decoded = decoder.decode(&(), message.octets).unwrap();
+        let flow = decoded.records().last().unwrap();
+        let time = |element| flow.value(element).unwrap().unix_ms();
+        // The header says 250 ms after the second at an uptime of 100,192 ms.
+        assert_eq!(time(&ie::FLOW_START_SYS_UP_TIME), Some(NOW_MS - 192));
+        assert_eq!(time(&ie::FLOW_END_SYS_UP_TIME), Some(NOW_MS - 92));
+        let domain = decoded.header().observation_domain;
+        let options = decoder.options(&(), Protocol::Ipfix, domain).unwrap();
+        let one_in = options.sampling_of(&flow).map(ipfix::Sampling::one_in);
+        assert_eq!(one_in, (sampling != 0).then_some(100));
+    }
 }
 
 #[test]
@@ -899,11 +975,7 @@ fn the_messages_of_a_session_are_a_file() {
         .unsigned(ie::PACKET_DELTA_COUNT, 4, |n: &u64, _| *n)
         .build()
         .unwrap();
-    let mut session = Session::new(SessionOptions {
-        max_message: u16::MAX,
-        templates: TemplateSchedule::once(),
-        ..SessionOptions::udp(Protocol::Ipfix, 1, 0)
-    });
+    let mut session = Session::new(SessionOptions::file(Protocol::Ipfix, 1, 0));
     session.register(&layout).unwrap();
     let numbers: Vec<u64> = (0..40_000).collect();
     let mut file = Vec::new();

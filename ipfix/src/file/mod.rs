@@ -3,9 +3,8 @@
 //! - [`FileReader`] gives the messages of a file, [`Framer`] those of any stream of octets, a TCP
 //!   connection for example. A [`Decoder`](crate::Decoder) reads them; a file is one Transport
 //!   Session.
-//! - An Exporting Process needs no special writer: the messages of a
-//!   [`Session`](crate::Session) whose templates are sent
-//!   [once](crate::TemplateSchedule::once), one after the other, are a file.
+//! - An Exporting Process needs no writer of its own: the messages of a [`Session`](crate::Session)
+//!   made with [`SessionOptions::file`](crate::SessionOptions::file), one after the other, are a file.
 //! - [`FileWriter`] is for a Collecting Process: it puts what came from any number of Transport
 //!   Sessions, of all protocols, into one file.
 
