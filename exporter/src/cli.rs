@@ -37,7 +37,7 @@ pub enum Command {
     /// Says "FILE: ok", or else every mistake, one a line, as FILE:LINE:COLUMN: KEY: what is
     /// expected, what was found; and exits with 78.
     Check(CheckArgs),
-    /// Receive IPFIX and NetFlow v9, print the flows, store them in a file, print such files
+    /// Receive IPFIX, NetFlow v9 and v5 and print the flows, or store them in a file
     ///
     /// From any number of exporters, over UDP. SIGTERM and SIGINT end it with a summary on stderr.
     /// With FILEs it prints the flows that are stored in them, as they would have been printed when

@@ -1,4 +1,4 @@
-//! The built-in collector: receives IPFIX and `NetFlow` v9 over UDP, from any number of exporters,
+//! The built-in collector: receives IPFIX, `NetFlow` v9 and v5 over UDP, from any number of exporters,
 //! prints the flows, and stores what it receives in an IPFIX File.
 //!
 //! ```text

@@ -44,7 +44,7 @@ fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
     let ending = runtime.block_on(async {
         let shutdown = shutdown_signal()
             .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
-        tracing::info!(address = %collector.local_addr(), "listening for IPFIX and NetFlow v9");
+        tracing::info!(address = %collector.local_addr(), "listening for IPFIX, NetFlow v9 and v5");
         collector
             .run(output, shutdown)
             .await
