@@ -6,13 +6,14 @@ ifneq ($(SUDO),)
 AS_ROOT := $(SUDO) --preserve-env=HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,EBPFIX_SHARED,EBPFIX_BIN env "PATH=$$PATH"
 endif
 
-.PHONY: help run build test lint unit e2e fuzz fuzz-short bench setup setup-run setup-build setup-bench
+.PHONY: help run build test lint unit e2e deb rpm fuzz fuzz-short bench setup setup-run setup-build setup-bench
 
 help:
 	@echo "make run    install what is missing, build, show this machine's flows"
 	@echo "make test   install what is missing, run every check and test (as root)"
 	@echo "make build  install what is missing, build target/release/ebpfix"
 	@echo "make bench  install what is missing, race against other exporters and libraries (as root)"
+	@echo "make deb    build a Debian package; make rpm likewise"
 	@echo "also: setup lint unit e2e fuzz"
 
 run: setup-run
@@ -50,6 +51,12 @@ e2e: setup
 	cargo test -p ebpfix-tests --no-run
 	# Root: they build network namespaces and load programs into the kernel.
 	$(AS_ROOT) cargo test -p ebpfix-tests --no-fail-fast -- --test-threads=2
+
+deb: setup-build
+	packaging/build.sh deb
+
+rpm: setup-build
+	packaging/build.sh rpm
 
 fuzz: setup
 	ipfix/fuzz/run.sh
