@@ -316,7 +316,7 @@ mod tests {
 
         let mut reader = FileReader::new(&octets[..]);
         let mut decoder = Decoder::new(DecoderLimits::default());
-        let (mut values, mut missing) = (Vec::new(), Vec::new());
+        let (mut values, mut missing) = (Vec::<u8>::new(), Vec::new());
         while let Some(message) = reader.next_message().unwrap() {
             let decoded = decoder.decode(&(), message.octets).unwrap();
             assert!(decoded.unknown().is_empty());

@@ -90,8 +90,9 @@ mod tests {
         assert_eq!(
             trouble.line().unwrap(),
             "datagrams that cannot be read: 2 (the last from 127.0.0.1:2: octet 0: message header: \
-             version 18245 is neither 10 (IPFIX) nor 9 (NetFlow v9)); data sets whose template has \
-             not come yet: 1 (the last from 127.0.0.1:3, domain 5, template 256)"
+             version 18245 is not 10 (IPFIX), 9 (NetFlow v9) or 5 (NetFlow v5) (RFC 7011 section \
+             3.1)); data sets whose template has not come yet: 1 (the last from 127.0.0.1:3, domain \
+             5, template 256)"
         );
         trouble.report();
         assert_eq!(trouble.line(), None);
