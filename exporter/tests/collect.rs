@@ -335,6 +335,18 @@ fn the_same_template_id_means_another_thing_to_each_exporter_and_domain() {
 
 /// Shows 7011/9/sequence-log, 7011/10.3.2/losses, 3954/5.1/sequence-use.
 #[test]
+fn a_socket_for_both_families_shows_the_exporters_own_address() {
+    let collector = collector::bind("[::]:0".parse().unwrap()).unwrap();
+    let port = collector.local_addr().port();
+    let (printed, _) = collect_with(collector, OutputFormat::Json, |_| {
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        Exporter::new(Protocol::Ipfix, 1, to).send(&[flow(0)]);
+    });
+    let agent = flows(&printed)[0].agent;
+    assert_eq!(agent, Some(IpAddr::from([127, 0, 0, 1])));
+}
+
+#[test]
 fn a_message_that_is_missing_shows_in_the_sequence() {
     for (protocol, missing) in [(Protocol::Ipfix, 5), (Protocol::NetflowV9, 1)] {
         let (printed, summary) = collect(OutputFormat::Json, |address| {
@@ -966,6 +978,17 @@ fn a_file_that_exists_is_not_touched_without_force() {
     assert_eq!(code, Some(1));
     let start = format!("ebpfix: cannot create {missing}: No such file or directory");
     assert!(stderr.starts_with(&start), "{stderr}");
+    // A pipe that nobody reads.
+    let pipe = scratch.0.join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let pipe = pipe.to_str().unwrap();
+    let (code, _, stderr) = run(
+        &["--listen", "127.0.0.1:0", "--write", pipe, "--force"],
+        b"",
+    );
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.starts_with(&format!("ebpfix: cannot create {pipe}: ")));
     let (code, _, stderr) = run(
         &["--listen", "127.0.0.1:0", "--write", "/dev/null", "--force"],
         b"",
@@ -1018,6 +1041,12 @@ fn files_are_read_as_far_as_they_go() {
              over",
             &format!("ebpfix: {other}: No such file or directory (os error 2)"),
         ]
+    );
+    let (code, stdout, stderr) = run(&["-"], b"\x1f\x8b\x08\x00and so on");
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(
+        stderr.ends_with("; it is compressed: gzip -dc FILE | ebpfix collect -\n"),
+        "{stderr}"
     );
     // A set that is longer than its message.
     let mut damaged = good.clone();

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Read};
 
 use ipfix::{
-    DecodeError, Decoded, DetailsScope, FileError, FileReader, FrameErrorKind, MessageDetails,
-    Record, Registry, elements as ie,
+    DecodeError, Decoded, DetailsScope, FileError, FileReader, FrameError, FrameErrorKind,
+    MessageDetails, Record, Registry, elements as ie,
 };
 
 use super::exporters::{Exporters, Sender};
@@ -144,6 +144,10 @@ impl Reading<'_> {
 
     /// Notes what is no message and goes to the next one, if there is one.
     fn pass_over<R: Read>(&mut self, error: &FileError, reader: &mut FileReader<R>) -> bool {
+        if let Some(what) = other_kind(error) {
+            self.mistake(format!("{error}; {what}"));
+            return false;
+        }
         let passed = match error {
             // Nothing follows what is cut off, or cannot be read.
             FileError::Frame(error) if !matches!(error.kind, FrameErrorKind::Truncated { .. }) => {
@@ -166,6 +170,25 @@ impl Reading<'_> {
         } else {
             self.more_mistakes += 1;
         }
+    }
+}
+
+/// What a file is that begins with something else.
+fn other_kind(error: &FileError) -> Option<&'static str> {
+    let FileError::Frame(FrameError {
+        offset: 0,
+        kind: FrameErrorKind::Version(start),
+    }) = error
+    else {
+        return None;
+    };
+    match start {
+        0x1f8b => Some("it is compressed: gzip -dc FILE | ebpfix collect -"),
+        0x425a => Some("it is compressed: bzip2 -dc FILE | ebpfix collect -"),
+        0xfd37 => Some("it is compressed: xz -dc FILE | ebpfix collect -"),
+        0x28b5 => Some("it is compressed: zstd -dc FILE | ebpfix collect -"),
+        0xd4c3 | 0xa1b2 | 0x4d3c | 0x0a0d => Some("it is a capture of packets"),
+        _ => None,
     }
 }
 

@@ -54,7 +54,11 @@ impl Storage {
             error,
         };
         let mut options = OpenOptions::new();
-        options.write(true).mode(MODE);
+        // Nor does it wait for a reader where there is a pipe.
+        options
+            .write(true)
+            .mode(MODE)
+            .custom_flags(libc::O_NONBLOCK);
         if replace {
             options.create(true);
         } else {
