@@ -69,6 +69,12 @@ impl<'a> DataSet<'a> {
         &self.template
     }
 
+    /// All records one after the other; `None` if their lengths vary.
+    pub(crate) fn fixed_records(&self) -> Option<&'a [u8]> {
+        let length = self.template.record_length()?;
+        self.octets.get(..self.count * length)
+    }
+
     /// How many records can be read.
     pub fn record_count(&self) -> usize {
         self.count

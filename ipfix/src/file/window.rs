@@ -1,7 +1,7 @@
 //! The times of all flows of a file: the File Time Window (RFC 5655 section 8.1.2).
 
 use crate::decode::{DataSet, Record, Value};
-use crate::element::{AbstractType, Registry};
+use crate::element::{AbstractType, Element};
 use crate::elements as ie;
 
 /// From the first start of a flow to the last end, as far as it can be told.
@@ -22,21 +22,27 @@ pub(super) struct Times {
 impl Window {
     /// Widens the window to the flows of a set.
     pub(super) fn include(&mut self, set: &DataSet<'_>) {
-        if set.template().is_options() {
+        let template = set.template();
+        if template.is_options() || set.record_count() == 0 {
             return;
         }
+        let first = |elements: &[Element]| {
+            elements
+                .iter()
+                .find_map(|element| template.position(element))
+        };
+        let (Some(start), Some(end)) = (first(&STARTS), first(&ENDS)) else {
+            self.unknown = true;
+            return;
+        };
         for record in set.records().map_while(Result::ok) {
-            if self.unknown {
+            let Some(flow) = times(&record, start, end) else {
+                self.unknown = true;
                 return;
-            }
-            match times(&record) {
-                Some(flow) => {
-                    let times = self.times.get_or_insert(flow);
-                    times.start_ms = times.start_ms.min(flow.start_ms);
-                    times.end_ms = times.end_ms.max(flow.end_ms);
-                }
-                None => self.unknown = true,
-            }
+            };
+            let times = self.times.get_or_insert(flow);
+            times.start_ms = times.start_ms.min(flow.start_ms);
+            times.end_ms = times.end_ms.max(flow.end_ms);
         }
     }
 
@@ -46,23 +52,11 @@ impl Window {
     }
 }
 
-/// Start and end of a flow, outwards to whole milliseconds.
-fn times(record: &Record<'_>) -> Option<Times> {
-    let (mut start_ms, mut end_ms) = (None, None);
-    for value in record.values() {
-        let field = value.field();
-        if field.registry() != Registry::Iana {
-            continue;
-        }
-        if STARTS.contains(&field.id()) {
-            start_ms = start_ms.or(value.unix_ms());
-        } else if ENDS.contains(&field.id()) {
-            end_ms = end_ms.or(rounded_up(&value));
-        }
-    }
+/// Start and end of a flow, at these positions, outwards to whole milliseconds.
+fn times(record: &Record<'_>, start: usize, end: usize) -> Option<Times> {
     Some(Times {
-        start_ms: start_ms?,
-        end_ms: end_ms?,
+        start_ms: record.value_at(start)?.unix_ms()?,
+        end_ms: rounded_up(&record.value_at(end)?)?,
     })
 }
 
@@ -76,17 +70,17 @@ fn rounded_up(value: &Value<'_>) -> Option<u64> {
     }
 }
 
-const STARTS: [u16; 5] = [
-    ie::FLOW_START_MILLISECONDS.id(),
-    ie::FLOW_START_MICROSECONDS.id(),
-    ie::FLOW_START_NANOSECONDS.id(),
-    ie::FLOW_START_SECONDS.id(),
-    ie::FLOW_START_SYS_UP_TIME.id(),
+const STARTS: [Element; 5] = [
+    ie::FLOW_START_MILLISECONDS,
+    ie::FLOW_START_MICROSECONDS,
+    ie::FLOW_START_NANOSECONDS,
+    ie::FLOW_START_SECONDS,
+    ie::FLOW_START_SYS_UP_TIME,
 ];
-const ENDS: [u16; 5] = [
-    ie::FLOW_END_MILLISECONDS.id(),
-    ie::FLOW_END_MICROSECONDS.id(),
-    ie::FLOW_END_NANOSECONDS.id(),
-    ie::FLOW_END_SECONDS.id(),
-    ie::FLOW_END_SYS_UP_TIME.id(),
+const ENDS: [Element; 5] = [
+    ie::FLOW_END_MILLISECONDS,
+    ie::FLOW_END_MICROSECONDS,
+    ie::FLOW_END_NANOSECONDS,
+    ie::FLOW_END_SECONDS,
+    ie::FLOW_END_SYS_UP_TIME,
 ];

@@ -436,15 +436,29 @@ impl Writing<'_> {
             self.stored.too_long += set.record_count() as u64;
             return;
         };
+        let id = place.id;
+        let whole = set
+            .fixed_records()
+            .filter(|_| place.prefix.is_empty() && place.template_id_at.is_none());
+        if whole.is_some_and(|octets| self.put(id, SetUse::Shared, &[octets])) {
+            self.count(set.record_count());
+            return;
+        }
+        // One by one: they go into several messages, or are not as they were.
         for record in records {
             if self.data_record(place, record.octets()) {
-                self.stored.records += 1;
-                if let Some(message) = &mut self.message {
-                    message.records += 1;
-                }
+                self.count(1);
             } else {
                 self.stored.too_long += 1;
             }
+        }
+    }
+
+    /// Notes Data Records that were put into the message.
+    fn count(&mut self, records: usize) {
+        self.stored.records += records as u64;
+        if let Some(message) = &mut self.message {
+            message.records += u32::from(low16(records));
         }
     }
 
