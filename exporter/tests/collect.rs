@@ -333,7 +333,6 @@ fn the_same_template_id_means_another_thing_to_each_exporter_and_domain() {
     }
 }
 
-/// Shows 7011/9/sequence-log, 7011/10.3.2/losses, 3954/5.1/sequence-use.
 #[test]
 fn a_socket_for_both_families_shows_the_exporters_own_address() {
     let collector = collector::bind("[::]:0".parse().unwrap()).unwrap();
@@ -346,6 +345,7 @@ fn a_socket_for_both_families_shows_the_exporters_own_address() {
     assert_eq!(agent, Some(IpAddr::from([127, 0, 0, 1])));
 }
 
+/// Shows 7011/9/sequence-log, 7011/10.3.2/losses, 3954/5.1/sequence-use.
 #[test]
 fn a_message_that_is_missing_shows_in_the_sequence() {
     for (protocol, missing) in [(Protocol::Ipfix, 5), (Protocol::NetflowV9, 1)] {
@@ -880,7 +880,6 @@ fn a_reader_that_stopped_reading_does_not_keep_it_from_ending() {
     assert!(stderr.contains("messages: "), "{stderr}");
 }
 
-/// Shows 7011/10.1/ports.
 /// `ebpfix collect` with these arguments and this on stdin: exit status, stdout and stderr.
 fn run(arguments: &[&str], stdin: &[u8]) -> (Option<i32>, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ebpfix"))
@@ -1061,6 +1060,7 @@ fn files_are_read_as_far_as_they_go() {
     assert_eq!(code, Some(2));
 }
 
+/// Shows 7011/10.1/ports.
 #[test]
 fn a_port_in_use_is_told_in_one_line_with_1() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -199,13 +199,13 @@ fn golden() -> Vec<u8> {
 
 #[test]
 fn the_golden_file_is_written() {
-    let wanted = unhex(include_str!("golden/collected.hex"));
+    let wanted = unhex(include_str!("files/collected.ipfix.hex"));
     assert_eq!(hex(&golden()), hex(&wanted));
 }
 
 #[test]
 fn the_golden_file_is_read() {
-    let file = unhex(include_str!("golden/collected.hex"));
+    let file = unhex(include_str!("files/collected.ipfix.hex"));
     let mut reader = FileReader::new(&file[..]);
     let mut decoder = Decoder::new(DecoderLimits::default());
     let message = reader.next_message().unwrap().unwrap();
