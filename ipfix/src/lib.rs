@@ -16,6 +16,8 @@
 //! - [`list`]: writing structured data (RFC 6313), the contents of fields that are lists.
 //! - [`options`]: the options records that exporters usually send, ready made.
 //! - [`Decoder`]: reads messages of all three protocols from any number of exporters, in bounded memory.
+//! - [`FileReader`] and [`FileWriter`]: IPFIX Files (RFC 5655), and what was received in them;
+//!   [`Framer`] cuts streams, such as TCP connections, into messages.
 //!
 //! # Example
 //! A flow goes from an Exporting Process to a collector. Between the two would be a UDP socket.
@@ -93,6 +95,7 @@ mod decode;
 mod element;
 #[rustfmt::skip]
 pub mod elements;
+mod file;
 mod layout;
 pub mod list;
 mod message;
@@ -109,6 +112,10 @@ pub use decode::{
 };
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,
+};
+pub use file::{
+    DetailsScope, FileError, FileLimits, FileMessage, FileReader, FileWriter, FrameError,
+    FrameErrorKind, Framer, MessageDetails, Origin, Stored,
 };
 pub use layout::{Context, Group, GroupColumns, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};

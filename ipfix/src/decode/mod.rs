@@ -450,7 +450,8 @@ impl<'a> Run<'_, 'a> {
                 Ok(None) => return,
                 Ok(Some(TemplateRecord::Template(template))) => {
                     self.decoded.templates += 1;
-                    self.domain.learn(template, self.limits, *self.now);
+                    let learned = self.domain.learn(template, self.limits, *self.now);
+                    self.decoded.learned.extend(learned);
                 }
                 Ok(Some(TemplateRecord::Withdrawal(id))) => {
                     self.decoded.withdrawals += 1;
@@ -496,6 +497,7 @@ pub struct Decoded<'a> {
     data_sets: Few<DataSet<'a>>,
     unknown: Vec<UnknownSet>,
     errors: Vec<DecodeError>,
+    learned: Vec<Arc<Template>>,
     templates: usize,
     withdrawals: usize,
     sequence: Sequence,
@@ -509,6 +511,7 @@ impl<'a> Decoded<'a> {
             data_sets: Few::new(),
             unknown: Vec::new(),
             errors: Vec::new(),
+            learned: Vec::new(),
             templates: 0,
             withdrawals: 0,
             sequence: Sequence::First,
@@ -556,6 +559,11 @@ impl<'a> Decoded<'a> {
     /// Template Records and Options Template Records learned.
     pub fn templates(&self) -> usize {
         self.templates
+    }
+
+    /// The templates that were learned, those known before included, in order.
+    pub(crate) fn learned(&self) -> &[Arc<Template>] {
+        &self.learned
     }
 
     /// Template withdrawals (RFC 7011 section 8.1).

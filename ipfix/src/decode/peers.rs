@@ -195,7 +195,13 @@ impl Domain {
         self.templates.get(position).map(|known| &known.template)
     }
 
-    pub(super) fn learn(&mut self, template: Template, limits: &DecoderLimits, now: u64) {
+    /// Gives the template as it is now shared.
+    pub(super) fn learn(
+        &mut self,
+        template: Template,
+        limits: &DecoderLimits,
+        now: u64,
+    ) -> Option<Arc<Template>> {
         if let Ok(position) = self.find(template.id()) {
             let known = &mut self.templates[position];
             known.used = now;
@@ -204,20 +210,21 @@ impl Domain {
                 self.told.forget_template(template.id());
                 known.template = Arc::new(template);
             }
-            return;
+            return Some(Arc::clone(&known.template));
         }
         while self.templates.len() >= limits.templates_per_domain.max(1) {
             self.forget_oldest_template();
         }
-        if let Err(position) = self.find(template.id()) {
-            self.templates.insert(
-                position,
-                Known {
-                    template: Arc::new(template),
-                    used: now,
-                },
-            );
-        }
+        let position = self.find(template.id()).err()?;
+        let template = Arc::new(template);
+        self.templates.insert(
+            position,
+            Known {
+                template: Arc::clone(&template),
+                used: now,
+            },
+        );
+        Some(template)
     }
 
     pub(super) fn withdraw(&mut self, id: u16) {
