@@ -18,6 +18,8 @@
 //! - [`Decoder`]: reads messages of all three protocols from any number of exporters, in bounded memory.
 //! - [`FileReader`] and [`FileWriter`]: IPFIX Files (RFC 5655), and what was received in them;
 //!   [`Framer`] cuts streams, such as TCP connections, into messages.
+//! - [`FileWriter`] and [`FileReader`]: IPFIX Files (RFC 5655); [`Framer`] finds the messages of any
+//!   stream of octets.
 //!
 //! # Example
 //! A flow goes from an Exporting Process to a collector. Between the two would be a UDP socket.
