@@ -1098,6 +1098,59 @@ fn padding_is_accepted() {
     }
 }
 
+/// Shows 7011/6.1.9/low-bits-ignored.
+#[test]
+fn the_last_bits_of_microseconds_do_not_count() {
+    // flowStartMicroseconds, half a second after 1970.
+    let half = (2_208_988_800_u64 << 32) | (1 << 31);
+    let mut sessions = decoder();
+    for low_bits in [0, 1, 0x400, 0x7ff] {
+        let message = ipfix(&[
+            &template(Protocol::Ipfix, 256, &[(154, 8)]),
+            &set(256, &(half | low_bits).to_be_bytes()),
+        ]);
+        let decoded = sessions.decode(&(), &message).unwrap();
+        let record = decoded.records().next().unwrap();
+        let value = record.value_at(0).unwrap();
+        assert_eq!(value.unix_ns(), Some(500_000_000));
+        assert_eq!(value.unix_ms(), Some(500));
+        let typed = value.typed().to_string();
+        assert_eq!(typed, "1970-01-01T00:00:00.500000Z");
+    }
+}
+
+/// Shows 7011/9/padding.
+#[test]
+fn zeros_after_the_last_template_are_padding() {
+    for protocol in BOTH {
+        for padding in 0..=12 {
+            let pad = |mut set: Vec<u8>| {
+                set[3] += padding;
+                set.extend(vec![0; padding.into()]);
+                set
+            };
+            let message = message(
+                protocol,
+                &[
+                    &pad(template(protocol, 256, &[(8, 4)])),
+                    &pad(options_template(protocol, 300, 1, &[(1, 4), (34, 4)])),
+                    &set(256, &[192, 0, 2, 1, 0, 0, 0]),
+                ],
+            );
+            let mut sessions = decoder();
+            let decoded = sessions.decode(&(), &message).unwrap();
+            assert_eq!((decoded.errors(), decoded.templates()), (&[][..], 2));
+            assert_eq!(values(&decoded), [(8, 0xc000_0201)]);
+        }
+        // Anything but zeros is a record, and a wrong one.
+        let record = set(set_ids(protocol)[0], &[0, 0, 0, 0, 0, 1]);
+        let message = message(protocol, &[&record]);
+        let mut sessions = decoder();
+        let decoded = sessions.decode(&(), &message).unwrap();
+        assert_eq!(decoded.errors()[0].kind, DecodeErrorKind::TemplateId(0));
+    }
+}
+
 /// Shows 7011/10/longest.
 #[test]
 fn the_longest_message() {
