@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use ipfix::{
     DecodeErrorKind, Decoded, Decoder, DecoderLimits, Layout, LayoutError, Protocol, Registry,
-    Sequence, Session, SessionOptions, TemplateSchedule, WriteError, Written, elements as ie,
-    v9_scope,
+    Sequence, Session, SessionOptions, TemplateSchedule, Transport, WriteError, Written,
+    elements as ie, v9_scope,
 };
 
 /// 2026-11-24 16:00:00 UTC.
@@ -953,6 +953,134 @@ fn no_data_before_their_template() {
             assert!(records >= 24, "{records}");
         }
     }
+}
+
+/// Shows 7011/8.2/not-before, 3954/7/before-data.
+#[test]
+fn no_data_before_their_template_when_the_clock_is_set_back() {
+    for (protocol, templates, transport) in [
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::udp(),
+            Transport::Unreliable,
+        ),
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::once(),
+            Transport::Unreliable,
+        ),
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::udp(),
+            Transport::Reliable,
+        ),
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::once(),
+            Transport::Reliable,
+        ),
+        (
+            Protocol::NetflowV9,
+            TemplateSchedule::udp(),
+            Transport::Unreliable,
+        ),
+        (
+            Protocol::NetflowV9,
+            TemplateSchedule::once(),
+            Transport::Reliable,
+        ),
+    ] {
+        // With no room for all templates, and with room.
+        for max_message in [80, 1400] {
+            let mut session = Session::new(SessionOptions {
+                max_message,
+                transport,
+                templates,
+                ..SessionOptions::udp(protocol, 7, 0)
+            });
+            let layouts: Vec<Layout<u64>> = (256..280).map(|id| counter(protocol, id)).collect();
+            // Of the header; of each template the last one sent.
+            let export_time = |message: &[u8]| {
+                let at = if protocol == Protocol::Ipfix { 4 } else { 8 };
+                u32::from_be_bytes(message[at..at + 4].try_into().unwrap())
+            };
+            let mut sent: BTreeMap<u16, u32> = BTreeMap::new();
+            let (mut records, mut last) = (0, 0);
+            let times = [0, 10_000, 9_400, 20_000, -3_580_000, -3_579_000, 30_000];
+            for (round, time) in times.iter().enumerate() {
+                if round == 3 {
+                    layouts[12..]
+                        .iter()
+                        .for_each(|layout| session.register(layout).unwrap());
+                } else if round == 0 {
+                    layouts[..12]
+                        .iter()
+                        .for_each(|layout| session.register(layout).unwrap());
+                }
+                let now_ms = NOW_MS.checked_add_signed(*time).unwrap();
+                let alive = if round < 3 { 12 } else { 24 };
+                for layout in layouts[..alive].iter().rev() {
+                    let mut written = Written::Full;
+                    while written == Written::Full {
+                        let mut buffer = Vec::new();
+                        let mut writer = session.begin(&mut buffer, now_ms);
+                        written = writer.write(layout, &1).unwrap();
+                        let message = writer.finish().unwrap();
+                        session.commit(message).unwrap();
+                        let exported = export_time(&buffer);
+                        for (id, body) in sets_of(&buffer) {
+                            if id == set_ids(protocol)[0] {
+                                for template in body.chunks(8) {
+                                    let id = u16::from_be_bytes([template[0], template[1]]);
+                                    sent.insert(id, exported);
+                                }
+                            } else {
+                                records += 1;
+                                assert!(sent[&id] <= exported, "{id}: {} {exported}", sent[&id]);
+                            }
+                        }
+                        // A stream goes on with the time it had, datagrams tell the one it is.
+                        if protocol == Protocol::Ipfix && transport == Transport::Reliable {
+                            assert!(exported >= last);
+                        } else {
+                            let seconds = now_ms.div_ceil(1000) - u64::from(exported);
+                            assert!(seconds <= 1, "{seconds}");
+                        }
+                        last = exported;
+                    }
+                }
+            }
+            assert_eq!(records, 3 * 12 + 4 * 24);
+        }
+    }
+}
+
+/// Shows 7011/5.2/seconds-modulo.
+#[test]
+fn seconds_are_counted_modulo_2_to_the_32() {
+    let layout = Layout::builder(Protocol::Ipfix, 256)
+        .seconds(ie::FLOW_START_SECONDS, |seconds: &u64, _| *seconds)
+        .unsigned(ie::FLOW_END_SECONDS, 4, |seconds, _| *seconds)
+        .unsigned(ie::PACKET_DELTA_COUNT, 4, |seconds, _| *seconds)
+        .build()
+        .unwrap();
+    let mut session = session(Protocol::Ipfix);
+    session.register(&layout).unwrap();
+    let message = send(
+        &mut session,
+        NOW_MS,
+        &layout,
+        &[0xffff_ffff, 0x1_0000_0000, 0x3_0000_0007],
+    );
+    let mut sessions = decoder();
+    let decoded = sessions.decode(&(), &message).unwrap();
+    let read: Vec<u64> = values(&decoded)
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
+    // A counter does not wrap.
+    let most = 0xffff_ffff;
+    assert_eq!(read, [most, most, most, 0, 0, most, 7, 7, most]);
 }
 
 /// Shows 7011/8/new-id, 7011/8.4/reuse, 3954/7/constant.
