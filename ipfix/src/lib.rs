@@ -118,3 +118,8 @@ pub use session::{
     WithdrawError,
 };
 pub use wire::{MIN_TEMPLATE_ID, Protocol};
+
+/// The example of the README is compiled and run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -584,6 +584,7 @@ fn export(exporter: impl FnOnce(SocketAddr, &Path) -> Command) -> Vec<Vec<u8>> {
                     return messages;
                 }
             }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}"),
         }
         assert!(start.elapsed() < LONGEST, "{command:?} does not end");
