@@ -255,6 +255,7 @@ roles! {
     SamplingPacketSpace: e::SAMPLING_PACKET_SPACE,
     SamplingSize: e::SAMPLING_SIZE,
     SamplingPopulation: e::SAMPLING_POPULATION,
+    SamplingProbability: e::SAMPLING_PROBABILITY,
     SelectorId: e::SELECTOR_ID,
     SamplerId: e::SAMPLER_ID,
     SystemInitTime: e::SYSTEM_INIT_TIME_MILLISECONDS,
