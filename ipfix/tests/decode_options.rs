@@ -101,6 +101,56 @@ fn sampling_is_found_from_the_most_specific_on() {
 }
 
 #[test]
+fn a_probability_is_a_fraction() {
+    let mut exporter = Exporter::new(DecoderLimits::default());
+    exporter.send(1, &options_template(1, &[(149, 1), (311, 8)]));
+    exporter.send(1, &options_template(2, &[(149, 1), (311, 4)]));
+    let mut read = |template, value: &[u8]| {
+        // What nothing replaces stays.
+        exporter.send(
+            1,
+            &data(1, &[&[1][..], &(7.0_f64 / 8.0).to_be_bytes()].concat()),
+        );
+        exporter.send(1, &data(template, &[&[1], value].concat()));
+        exporter.sampling(3, 7).unwrap()
+    };
+    for (probability, fraction) in [
+        (1.0, (1, 1)),
+        (0.5, (1, 2)),
+        (0.001, (1, 1000)),
+        (1.0 / 3.0, (1, 3)),
+        (2.0 / 21.0, (2, 21)),
+        (0.999, (999, 1000)),
+        (1.0 / 1_048_576.0, (1, 1_048_576)),
+        (2_f64.powi(-31), (1, 1 << 31)),
+        (0.0, (7, 8)),
+        (-0.5, (7, 8)),
+        (1.000_1, (7, 8)),
+        (f64::NAN, (7, 8)),
+        (f64::INFINITY, (7, 8)),
+        (f64::MIN_POSITIVE / 2.0, (7, 8)),
+        (2_f64.powi(-33), (7, 8)),
+    ] {
+        assert_eq!(
+            read(1, &probability.to_be_bytes()),
+            fraction,
+            "{probability}"
+        );
+    }
+    for (probability, fraction) in [(0.001_f32, (1, 1000)), (0.3, (3, 10)), (1.0, (1, 1))] {
+        assert_eq!(
+            read(2, &probability.to_be_bytes()),
+            fraction,
+            "{probability}"
+        );
+    }
+    // As near as it gets.
+    let (taken, of) = read(1, &std::f64::consts::FRAC_1_PI.to_be_bytes());
+    let error = f64::from(taken) / f64::from(of) * std::f64::consts::PI - 1.0;
+    assert!(error.abs() < 1e-6 && of < 1_000_000, "{taken} of {of}");
+}
+
+#[test]
 fn sampling_in_numbers() {
     let of = |taken, of| Sampling::new(taken, of).unwrap();
     assert_eq!(of(1, 10).one_in(), 10);

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use ipfix::{
     DecodeError, Decoded, Decoder, DecoderLimits, DomainOptions, Header, MessageDetails, Protocol,
-    Sampling,
+    Sampling, Transport,
 };
 
 use super::Summary;
@@ -18,6 +19,7 @@ use crate::record::{FlowJson, UnixTime};
 #[derive(Debug)]
 pub(super) struct Exporters {
     decoder: Decoder<Option<SocketAddr>>,
+    began: Instant,
     domains: HashMap<Sender, Domain>,
     /// Messages so far: the age of domains.
     now: u64,
@@ -70,25 +72,32 @@ struct Domain {
 /// Domains remembered.
 const MAX_DOMAINS: usize = 4096;
 
-impl Default for Exporters {
-    fn default() -> Self {
+/// A template that did not come again for this long, in milliseconds, is not believed any more: its
+/// exporter is gone, or sends its templates too seldom for anybody (RFC 3954 section 9).
+const TEMPLATE_LIFETIME_MS: u64 = 30 * 60 * 1000;
+
+impl Exporters {
+    /// Of messages that come over this transport: datagrams, or what a file holds.
+    pub fn over(transport: Transport) -> Self {
         Self {
-            decoder: Decoder::new(DecoderLimits::default()),
+            decoder: Decoder::new(DecoderLimits::default())
+                .over(transport)
+                .with_template_lifetime(TEMPLATE_LIFETIME_MS),
+            began: Instant::now(),
             domains: HashMap::new(),
             now: 0,
             summary: Summary::default(),
         }
     }
-}
 
-impl Exporters {
     /// Reads a message of a Transport Session: one with this address, or that of a file.
     pub fn decode<'a>(
         &mut self,
         session: Option<SocketAddr>,
         octets: &'a [u8],
     ) -> Result<Decoded<'a>, DecodeError> {
-        let decoded = self.decoder.decode(&session, octets);
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let decoded = self.decoder.decode_at(&session, octets, now_ms);
         let summary = &mut self.summary;
         match &decoded {
             Ok(decoded) => {
@@ -241,7 +250,7 @@ mod tests {
 
     #[test]
     fn sampling_is_the_records_own_or_its_samplers_or_its_interfaces_or_the_domains() {
-        let mut exporters = Exporters::default();
+        let mut exporters = Exporters::over(Transport::Unreliable);
         let mut sampling = |sets: &[u8]| {
             // An exporter that starts anew is another one: the sequence has to be right.
             let summary = exporters.summary();
@@ -272,7 +281,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut exporters = Exporters::default();
+        let mut exporters = Exporters::over(Transport::Unreliable);
         for port in 0..u16::try_from(MAX_DOMAINS + 10).unwrap() {
             flows(&mut exporters, port, &message(1, &TEMPLATE));
         }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use ipfix::{
     DecodeError, Decoded, DetailsScope, FileError, FileReader, FrameError, FrameErrorKind,
-    MessageDetails, Record, Registry, elements as ie,
+    MessageDetails, Record, Registry, Transport, elements as ie,
 };
 
 use super::exporters::{Exporters, Sender};
@@ -38,7 +38,7 @@ impl Printer {
         // A file is a Transport Session: nothing is known from others.
         let mut reading = Reading {
             name,
-            exporters: Exporters::default(),
+            exporters: Exporters::over(Transport::Reliable),
             session: MessageDetails::default(),
             mistakes: Vec::new(),
             more_mistakes: 0,

@@ -30,6 +30,7 @@ use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
+use ipfix::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -123,7 +124,7 @@ impl Collector {
         let mut receiver = Receiver {
             datagram: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             address: self.address,
-            exporters: Exporters::default(),
+            exporters: Exporters::over(Transport::Unreliable),
             trouble: Trouble::default(),
             storage: self.storage,
             form,

@@ -3,7 +3,9 @@
 use std::hint::black_box;
 use std::ops::Range;
 
-use ipfix::{AbstractType, Decoded, Decoder, DecoderLimits, Element, Record, Semantics, Value};
+use ipfix::{
+    AbstractType, Decoded, Decoder, DecoderLimits, Element, Record, Semantics, Transport, Value,
+};
 
 /// One input of the decoder.
 pub struct Datagram<'a> {
@@ -38,16 +40,26 @@ pub fn decode(input: &[u8]) {
         option_text_octets: limits[9],
     };
     let mut decoder = Decoder::new(limits).with_elements(&own_elements());
-    for datagram in datagrams(rest) {
+    // Odd: over UDP, and templates live for a few datagrams.
+    decoder = if limits.option_text_octets.is_multiple_of(2) {
+        decoder.over(Transport::Reliable)
+    } else {
+        decoder.with_template_lifetime(LIFETIME)
+    };
+    for (now, datagram) in (0..).zip(datagrams(rest)) {
         let session = datagram.session;
         if datagram.forget {
             decoder.forget(&session);
         }
-        match decoder.decode(&session, datagram.octets) {
+        let before = (decoder.fields(), decoder.option_entries());
+        match decoder.decode_at(&session, datagram.octets, now) {
             Ok(decoded) => {
                 check(&decoder, session, &decoded, datagram.octets);
             }
             Err(error) => {
+                // Nothing is learned; a session or its old templates may make room.
+                let after = (decoder.fields(), decoder.option_entries());
+                assert!(after.0 <= before.0 && after.1 <= before.1, "{error}");
                 assert!(error.offset <= datagram.octets.len(), "{error}");
                 black_box((error.to_string(), error.clause()));
             }
@@ -66,6 +78,8 @@ pub fn decode(input: &[u8]) {
     ];
     assert_eq!(remembered, [0, 0, 0]);
 }
+
+const LIFETIME: u64 = 3;
 
 /// An element of an enterprise of every type, and one in the place of one of IANA's.
 fn own_elements() -> Vec<Element> {
@@ -122,6 +136,10 @@ fn check(decoder: &Decoder<u8>, session: u8, decoded: &Decoded<'_>, message: &[u
     let length = decoded.length();
     assert!(length <= message.len());
     let message = &message[..length];
+    let ignored = decoded.withdrawals_ignored() + decoded.withdrawals_unknown();
+    assert!(ignored <= decoded.withdrawals());
+    let known = decoded.templates_repeated() + decoded.templates_changed();
+    assert!(known <= decoded.templates());
     for error in decoded.errors() {
         assert!(error.offset <= length, "{error}");
         black_box((error.to_string(), error.clause()));

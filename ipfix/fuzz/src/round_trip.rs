@@ -595,7 +595,7 @@ struct Octets(Vec<Vec<u8>>);
 
 fn decode(session: &Session, shapes: &[(Shape, Layout<Row>)], sent: &[Sent]) -> Read {
     let system_init_ms = session.options().system_init_ms;
-    let mut decoder = Decoder::new(DecoderLimits::default());
+    let mut decoder = Decoder::new(DecoderLimits::default()).over(session.options().transport);
     let mut read = Read {
         templates: vec![None; shapes.len()],
         records: Vec::new(),

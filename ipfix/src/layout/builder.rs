@@ -44,7 +44,8 @@ impl<R: 'static> LayoutBuilder<R> {
     ///
     /// `length` below the natural one is reduced-size encoding (RFC 7011 section 6.2). A value too
     /// large for its field becomes the largest one that fits, except that elements which are sets of
-    /// flags keep their low bits (RFC 7125 section 3).
+    /// flags keep their low bits (RFC 7125 section 3), and so do seconds, which count modulo 2^32 (RFC
+    /// 7011 section 5.2).
     pub fn unsigned<F>(self, element: Element, length: u16, value: F) -> Self
     where
         F: Fn(&R, &Context) -> u64 + Send + Sync + 'static,
@@ -123,7 +124,7 @@ impl<R: 'static> LayoutBuilder<R> {
     }
 
     /// A dateTimeSeconds, 4 octets (RFC 7011 section 6.1.7). The function gives seconds since
-    /// 1970-01-01 UTC; the largest that fits is of the year 2106.
+    /// 1970-01-01 UTC; from 2106 on they count modulo 2^32 (section 5.2).
     pub fn seconds<F>(self, element: Element, unix_seconds: F) -> Self
     where
         F: Fn(&R, &Context) -> u64 + Send + Sync + 'static,
@@ -133,7 +134,7 @@ impl<R: 'static> LayoutBuilder<R> {
             element,
             accepted,
             "seconds",
-            move |record: &R, context: &Context| reduced(unix_seconds(record, context), false),
+            move |record: &R, context: &Context| reduced(unix_seconds(record, context), true),
         )
     }
 

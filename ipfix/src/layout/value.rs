@@ -13,9 +13,10 @@ pub(super) fn takes_unsigned(element: Element) -> bool {
         )
 }
 
-/// Whether too large a value is cut to its low bits, instead of becoming the largest that fits.
+/// Whether too large a value is cut to its low bits, instead of becoming the largest that fits: sets
+/// of flags, and seconds, which count modulo 2^32 (RFC 7011 section 5.2).
 pub(super) fn low_bits_only(element: Element) -> bool {
-    element.semantics() == Semantics::Flags
+    element.semantics() == Semantics::Flags || element.data_type() == AbstractType::DateTimeSeconds
 }
 
 /// The low `N` octets of a value, which is first brought into their range.

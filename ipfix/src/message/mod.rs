@@ -75,7 +75,7 @@ impl<'a> MessageWriter<'a> {
 
     /// Appends the Data Record of `record`.
     ///
-    /// If the layout's template has never been sent, it goes into the message too, before the data.
+    /// If the layout's template has not been sent by the export time, it goes into the message too, before the data.
     /// [`Written::Full`] means that the record was not written and belongs into the next message.
     pub fn write<R>(&mut self, layout: &Layout<R>, record: &R) -> Result<Written, WriteError> {
         let length = layout.length_of(record);
@@ -178,9 +178,10 @@ impl<'a> MessageWriter<'a> {
             None if protocol == Protocol::NetflowV5 && layout.protocol() == protocol => None,
             None => return Err(WriteError::NotRegistered(layout.template_id())),
         };
+        let now_ms = self.context.export_time_ms;
         let new_template = position.filter(|&position| {
             let template = self.session.template(position);
-            template.is_some_and(|template| !template.is_announced())
+            template.is_some_and(|template| !template.is_announced(now_ms))
         });
         let template = new_template.and_then(|position| self.session.template(position));
         if template.is_some_and(|template| self.session.must_wait(template)) {
@@ -357,7 +358,8 @@ impl Message {
         self.sequence
     }
 
-    /// The export time given to [`Session::begin`], in milliseconds since 1970-01-01 UTC.
+    /// The export time in milliseconds since 1970-01-01 UTC: as given to [`Session::begin`], or the
+    /// later one that it made of it.
     pub fn export_time_ms(&self) -> u64 {
         self.export_time_ms
     }

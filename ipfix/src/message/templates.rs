@@ -6,7 +6,7 @@ use crate::wire::{SET_HEADER_LENGTH, put};
 
 impl MessageWriter<'_> {
     /// Makes sure that collectors know the layout's template from here on: puts it into the message
-    /// unless it was sent before. Only templates of [list](crate::list) members need it;
+    /// unless it was sent before, by then and by the export time. Only templates of [list](crate::list) members need it;
     /// [`write`](Self::write) does it for its own.
     ///
     /// [`Written::Full`] means that there is no room; the message is as it was.
@@ -14,8 +14,9 @@ impl MessageWriter<'_> {
         let Some(position) = self.session.position_of(layout) else {
             return Err(WriteError::NotRegistered(layout.template_id()));
         };
+        let now_ms = self.context.export_time_ms;
         let template = match self.session.template(position) {
-            Some(template) if !template.is_announced() => template,
+            Some(template) if !template.is_announced(now_ms) => template,
             _ => return Ok(Written::Done),
         };
         let at = self
