@@ -372,11 +372,9 @@ impl Column {
         match (self.kind, cell) {
             (Kind::Unsigned, &Cell::Number(number)) => {
                 let max = u64::MAX >> (64 - 8 * length);
-                let number = if self.element.semantics() == Semantics::Flags {
-                    number & max
-                } else {
-                    number.min(max)
-                };
+                let wraps = self.element.semantics() == Semantics::Flags
+                    || self.element.data_type() == AbstractType::DateTimeSeconds;
+                let number = if wraps { number & max } else { number.min(max) };
                 number.to_be_bytes()[8 - length..].to_vec()
             }
             (Kind::Signed, Cell::Number(number)) => {

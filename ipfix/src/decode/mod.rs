@@ -581,10 +581,8 @@ impl<'a> Run<'_, 'a> {
     fn learn(&mut self, template: Template) {
         let effects = &mut self.effects;
         let gone = |id| effects.push(Effect::Gone(id));
-        let id = template.id();
-        let learned = self.domain.learn(template, self.limits, self.time, gone);
-        let shared = self.domain.known_template(id).cloned();
-        self.decoded.learned.extend(shared);
+        let (template, learned) = self.domain.learn(template, self.limits, self.time, gone);
+        self.decoded.learned.push(template);
         self.decoded.templates += 1;
         match learned {
             Learned::New => {}

@@ -239,14 +239,15 @@ impl Domain {
         self.templates.get(position).map(|known| &known.template)
     }
 
-    /// Takes note of a template. What options said of `gone` ones is to be forgotten.
+    /// Takes note of a template and gives it as it is now shared. What options said of `gone` ones is
+    /// to be forgotten.
     pub(super) fn learn(
         &mut self,
         template: Template,
         limits: &DecoderLimits,
         time: Time,
         mut gone: impl FnMut(u16),
-    ) -> Learned {
+    ) -> (Arc<Template>, Learned) {
         self.oldest_ms = self.oldest_ms.min(time.caller_ms);
         if let Ok(position) = self.find(template.id()) {
             let known = &mut self.templates[position];
@@ -254,11 +255,11 @@ impl Domain {
             known.came_ms = time.caller_ms;
             // Refreshes are mostly the same again: keep the one that is shared.
             if *known.template == template {
-                return Learned::Again;
+                return (Arc::clone(&known.template), Learned::Again);
             }
             gone(template.id());
             known.template = Arc::new(template);
-            return Learned::Changed;
+            return (Arc::clone(&known.template), Learned::Changed);
         }
         while self.templates.len() >= limits.templates_per_domain.max(1) {
             let Some(oldest) = self.remove_oldest_template() else {
@@ -266,17 +267,17 @@ impl Domain {
             };
             gone(oldest.id());
         }
-        if let Err(position) = self.find(template.id()) {
-            self.templates.insert(
-                position,
-                Known {
-                    template: Arc::new(template),
-                    used: time.now,
-                    came_ms: time.caller_ms,
-                },
-            );
-        }
-        Learned::New
+        let (Ok(position) | Err(position)) = self.find(template.id());
+        let template = Arc::new(template);
+        self.templates.insert(
+            position,
+            Known {
+                template: Arc::clone(&template),
+                used: time.now,
+                came_ms: time.caller_ms,
+            },
+        );
+        (template, Learned::New)
     }
 
     /// Says whether there was such a template.
