@@ -280,6 +280,21 @@ mod tests {
     }
 
     #[test]
+    fn templates_are_withdrawn_in_files_only() {
+        let template = message(1, &[0, 2, 0, 12, 1, 9, 0, 1, 0, 4, 0, 1]);
+        let withdrawal = message(1, &[0, 2, 0, 8, 1, 9, 0, 0]);
+        let data = message(1, &[1, 9, 0, 5, 6]);
+        for (transport, records) in [(Transport::Unreliable, 1), (Transport::Reliable, 0)] {
+            let mut exporters = Exporters::over(transport);
+            for octets in [&template, &withdrawal] {
+                assert_eq!(exporters.decode(None, octets).unwrap().errors(), []);
+            }
+            let decoded = exporters.decode(None, &data).unwrap();
+            assert_eq!(decoded.record_count(), records);
+        }
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut exporters = Exporters::over(Transport::Unreliable);
         for port in 0..u16::try_from(MAX_DOMAINS + 10).unwrap() {

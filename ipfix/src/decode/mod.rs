@@ -254,7 +254,9 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
         }
         self.fields -= outdated.fields;
         self.option_entries -= outdated.option_entries;
-        let before = (domain.fields(), domain.told.entries());
+        // Messages are mostly data alone: counting takes a look at every template.
+        let fields = if has_templates { domain.fields() } else { 0 };
+        let before = (fields, domain.told.entries());
         // Only messages of IPFIX are dropped because of what is in their sets.
         let undo = (has_templates && protocol == Protocol::Ipfix).then(|| domain.snapshot());
         let mut run = Run {
