@@ -228,11 +228,19 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn value_at(&self, position: usize) -> Option<Value<'a>> {
         let (field, offset) = self.template.place(position)?;
-        let Some(offset) = offset else {
-            return self.values().nth(position);
-        };
-        let mut rest = self.octets.get(offset..)?;
-        take_value(field, &mut rest).map(|octets| Value::new(field, octets, self.clock))
+        match offset {
+            Some(offset) if field.length() != VARIABLE_LENGTH => {
+                let octets = self.octets.get(offset..)?.get(..field.length().into())?;
+                Some(Value::new(field, octets, self.clock))
+            }
+            _ => self.value_by_walk(position),
+        }
+    }
+
+    /// Out of line, so that what is found at once stays short in the caller.
+    #[cold]
+    fn value_by_walk(&self, position: usize) -> Option<Value<'a>> {
+        self.values().nth(position)
     }
 
     pub(super) fn role(&self, role: Role) -> Option<Value<'a>> {

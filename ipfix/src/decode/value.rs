@@ -129,8 +129,17 @@ impl<'a> Value<'a> {
     /// came as options data before it. `None` for other elements, and for times before 1970.
     #[inline]
     pub fn unix_ms(&self) -> Option<u64> {
-        let element = self.field.element()?;
-        match element.data_type() {
+        let data_type = self.field.element()?.data_type();
+        // What most exporters send; the others would only make the caller's loop longer.
+        if data_type == AbstractType::DateTimeMilliseconds {
+            return self.unsigned();
+        }
+        self.unix_ms_of(data_type)
+    }
+
+    /// By value: a value whose address is taken lives in memory.
+    fn unix_ms_of(self, data_type: AbstractType) -> Option<u64> {
+        match data_type {
             AbstractType::DateTimeMilliseconds => self.unsigned(),
             AbstractType::DateTimeSeconds => self.unsigned()?.checked_mul(1000),
             AbstractType::DateTimeMicroseconds => {
