@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Flow Records that left the meter together.
 ///
-/// A batch stands in the ledger's export queue from [`Batch::new`] until it is dropped, when the
-/// last collector has done with it. Each of its records was sent to some collector by then, or is
-/// lost for the reason last given.
+/// A batch stands in the ledger's export queue from [`Batch::new`] on. A record leaves it when the
+/// first collector was sent it; those that no collector was sent are lost, for the reason last given,
+/// when the batch is dropped: when the last collector has done with it.
 #[derive(Debug)]
 pub struct Batch {
     /// Those of one layout stand together.
@@ -69,11 +69,17 @@ impl Batch {
         count(self.records.get(positions).unwrap_or_default())
     }
 
-    /// Notes that the records at `positions` were sent.
+    /// Notes that the records at `positions` were sent: those that were not before are exported. To
+    /// be called at once, so that the ledger knows of every datagram even if the process is killed.
     pub fn sent(&self, positions: Range<usize>) {
-        for sent in self.sent.get(positions).unwrap_or_default() {
-            sent.store(true, Ordering::Relaxed);
-        }
+        let sent = self.sent.get(positions.clone()).unwrap_or_default();
+        let records = self.records.get(positions).unwrap_or_default();
+        let first_time = records
+            .iter()
+            .zip(sent)
+            .filter(|(_, sent)| !sent.swap(true, Ordering::Relaxed));
+        self.ledger
+            .export(first_time.map(|(record, _)| count_of(record)).sum());
     }
 
     /// Notes that records of it cannot be encoded.
@@ -96,30 +102,26 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let mut exported = Count::ZERO;
-        let mut lost = Count::ZERO;
-        for (record, sent) in self.records.iter().zip(&mut self.sent) {
-            let count = Count::new(record.metrics.packets, record.metrics.bytes);
-            if *sent.get_mut() {
-                exported += count;
-            } else {
-                lost += count;
-            }
-        }
+        let not_sent = self
+            .records
+            .iter()
+            .zip(&mut self.sent)
+            .filter_map(|(record, sent)| (!*sent.get_mut()).then(|| count_of(record)));
+        let lost = not_sent.sum();
         let reason = *self
             .otherwise
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        self.ledger.export(exported);
         self.ledger.lose_from_queue(reason, lost);
     }
 }
 
 fn count(records: &[Record]) -> Count {
-    records
-        .iter()
-        .map(|record| Count::new(record.metrics.packets, record.metrics.bytes))
-        .sum()
+    records.iter().map(count_of).sum()
+}
+
+fn count_of(record: &Record) -> Count {
+    Count::new(record.metrics.packets, record.metrics.bytes)
 }
 
 #[cfg(test)]
@@ -147,11 +149,12 @@ mod tests {
         let batch = Arc::new(Batch::new(records, ledger.clone(), LossReason::NotSent));
         let other = batch.clone();
         batch.sent(0..1);
+        // At once, and once: by whichever collector was first.
+        other.sent(0..1);
         drop(batch);
-        assert_eq!(
-            ledger.snapshot(&KernelReading::default()).held(),
-            Count::new(7, 700)
-        );
+        let snapshot = ledger.snapshot(&KernelReading::default());
+        assert_eq!(snapshot.exported, Count::new(1, 100));
+        assert_eq!(snapshot.held(), Count::new(6, 600));
         other.sent(2..3);
         drop(other);
         let snapshot = ledger.snapshot(&KernelReading::default());
