@@ -6,13 +6,15 @@ ifneq ($(SUDO),)
 AS_ROOT := $(SUDO) --preserve-env=HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,EBPFIX_SHARED,EBPFIX_BIN env "PATH=$$PATH"
 endif
 
-.PHONY: help run build test lint unit e2e setup setup-run setup-build
+.PHONY: help run build test lint unit e2e deb rpm fuzz fuzz-short bench setup setup-run setup-build setup-bench
 
 help:
 	@echo "make run    install what is missing, build, show this machine's flows"
 	@echo "make test   install what is missing, run every check and test (as root)"
 	@echo "make build  install what is missing, build target/release/ebpfix"
-	@echo "also: setup lint unit e2e"
+	@echo "make bench  install what is missing, race against other exporters and libraries (as root)"
+	@echo "make deb    build a Debian package; make rpm likewise"
+	@echo "also: setup lint unit e2e fuzz"
 
 run: setup-run
 	cargo build --release -p ebpfix
@@ -21,7 +23,7 @@ run: setup-run
 build: setup-build
 	cargo build --release -p ebpfix
 
-test: setup lint unit e2e
+test: setup lint unit e2e fuzz-short
 
 setup:
 	packaging/setup/install.sh test
@@ -32,9 +34,14 @@ setup-run:
 setup-build:
 	packaging/setup/install.sh build
 
+setup-bench:
+	packaging/setup/install.sh bench
+
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo fmt --manifest-path ipfix/fuzz/Cargo.toml --check
+	cargo clippy --manifest-path ipfix/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz/seeds-build --all-targets -- -D warnings
 
 unit: setup
 	cargo test --workspace --exclude ebpfix-tests
@@ -44,3 +51,22 @@ e2e: setup
 	cargo test -p ebpfix-tests --no-run
 	# Root: they build network namespaces and load programs into the kernel.
 	$(AS_ROOT) cargo test -p ebpfix-tests --no-fail-fast -- --test-threads=2
+
+deb: setup-build
+	packaging/build.sh deb
+
+rpm: setup-build
+	packaging/build.sh rpm
+
+fuzz: setup
+	ipfix/fuzz/run.sh
+
+fuzz-short: setup
+	ipfix/fuzz/run.sh 15
+
+# Figures, not verdicts: nothing here decides whether a build is good.
+bench: setup-bench
+	cargo bench -p ipfix-bench
+	cargo build --release -p ebpfix -p ebpfix-bench
+	$(AS_ROOT) $(TARGET)/release/packet-cost
+	$(AS_ROOT) $(TARGET)/release/race

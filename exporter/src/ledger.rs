@@ -134,6 +134,7 @@ loss_reasons! {
     NotSent: "not_sent", "the message could not be sent";
     NoCollector: "no_collector", "no collector is configured";
     Encode: "encode", "the flow record could not be encoded";
+    NotInProtocol: "not_in_protocol", "no collector's protocol has a record for it; version 5 has one for IPv4 alone";
     Crash: "crash", "the exporter that had read it from the kernel ended before it was exported";
 }
 

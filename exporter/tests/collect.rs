@@ -70,7 +70,7 @@ fn flow_layout(protocol: Protocol, template_id: u16) -> Layout<Flow> {
         Protocol::Ipfix => layout
             .unsigned(e::FLOW_START_MILLISECONDS, 8, |flow, _| flow.start_ms)
             .unsigned(e::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => layout
+        Protocol::NetflowV9 | Protocol::NetflowV5 => layout
             .uptime(e::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
             .uptime(e::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     };
@@ -118,7 +118,7 @@ impl Exporter {
         let protocol = self.session.options().protocol;
         let scope = match protocol {
             Protocol::Ipfix => e::INGRESS_INTERFACE,
-            Protocol::NetflowV9 => ipfix::v9_scope::INTERFACE,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ipfix::v9_scope::INTERFACE,
         };
         let names = Layout::<()>::options_builder(protocol, 257)
             .unsigned(scope, 4, |(), _| 3)
@@ -128,7 +128,7 @@ impl Exporter {
             .unwrap();
         let scope = match protocol {
             Protocol::Ipfix => e::OBSERVATION_DOMAIN_ID,
-            Protocol::NetflowV9 => ipfix::v9_scope::SYSTEM,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ipfix::v9_scope::SYSTEM,
         };
         let sampling = Layout::<()>::options_builder(protocol, 258)
             .unsigned(scope, 4, |(), _| 1)
@@ -234,6 +234,7 @@ fn flows_of_both_protocols_come_out_as_they_went_in() {
     }
 }
 
+/// Shows 7011/4/combinations.
 #[test]
 fn names_and_sampling_come_from_the_options_of_the_same_exporter() {
     for protocol in PROTOCOLS {
@@ -287,6 +288,7 @@ fn a_table_has_a_header_and_a_line_for_each_flow() {
     );
 }
 
+/// Shows 7011/3.1/domain-streams, 7011/8/domains, 3954/5.1/streams, 3954/7/domains.
 #[test]
 fn the_same_template_id_means_another_thing_to_each_exporter_and_domain() {
     for protocol in PROTOCOLS {
@@ -322,6 +324,7 @@ fn the_same_template_id_means_another_thing_to_each_exporter_and_domain() {
     }
 }
 
+/// Shows 7011/9/sequence-log, 7011/10.3.2/losses, 3954/5.1/sequence-use.
 #[test]
 fn a_message_that_is_missing_shows_in_the_sequence() {
     for (protocol, missing) in [(Protocol::Ipfix, 5), (Protocol::NetflowV9, 1)] {
@@ -337,6 +340,7 @@ fn a_message_that_is_missing_shows_in_the_sequence() {
     }
 }
 
+/// Shows 7011/9.3/no-template.
 #[test]
 fn data_before_its_template_is_counted_and_the_rest_is_read() {
     for protocol in PROTOCOLS {
@@ -726,6 +730,7 @@ fn a_reader_that_stopped_reading_does_not_keep_it_from_ending() {
     assert!(stderr.contains("messages: "), "{stderr}");
 }
 
+/// Shows 7011/10.1/ports.
 #[test]
 fn a_port_in_use_is_told_in_one_line_with_1() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -28,7 +28,7 @@ fn records_of_every_kind_arrive_whole_and_in_sequence() {
             let mut sink = Sink::new(SocketAddr::new(address, 0));
             let mut config = collector_at(sink.address(), protocol);
             config.max_message_size = Some(1400);
-            let exporter = Exporter::start(vec![config]);
+            let exporter = Exporter::start(&[config]);
             let sent = records(5000);
             for batch in sent.chunks(700) {
                 exporter.send(batch.to_vec());
@@ -63,7 +63,7 @@ fn records_of_every_kind_arrive_whole_and_in_sequence() {
 fn messages_are_full() {
     // Records of one kind stand together, so that few octets go for headers.
     let mut sink = Sink::new(SocketAddr::new(addresses()[0], 0));
-    let exporter = Exporter::start(vec![collector_at(sink.address(), Protocol::Ipfix)]);
+    let exporter = Exporter::start(&[collector_at(sink.address(), Protocol::Ipfix)]);
     let sent = records(2000);
     exporter.send(sent.clone());
     sink.receive_until(|sink| sink.records.len() == sent.len());
@@ -84,7 +84,7 @@ fn who_starts_late_understands_the_first_message() {
     for protocol in PROTOCOLS {
         for address in addresses() {
             let port = unused_port(address);
-            let exporter = Exporter::start(vec![collector_at(port, protocol)]);
+            let exporter = Exporter::start(&[collector_at(port, protocol)]);
             for n in 1..40 {
                 exporter.send(vec![record(n)]);
                 thread::sleep(Duration::from_millis(5));
@@ -113,6 +113,7 @@ fn who_starts_late_understands_the_first_message() {
     }
 }
 
+/// Shows 7011/8.4/again, 7011/8.4/again-configurable, 3954/7/regular, 3954/7/configurable.
 #[test]
 fn templates_go_twice_at_the_start_and_then_by_messages_and_by_time() {
     for protocol in PROTOCOLS {
@@ -120,7 +121,7 @@ fn templates_go_twice_at_the_start_and_then_by_messages_and_by_time() {
         let mut config = collector_at(sink.address(), protocol);
         config.template_interval = Duration::from_secs(1);
         config.template_messages = 0;
-        let exporter = Exporter::start(vec![config]);
+        let exporter = Exporter::start(&[config]);
         sink.receive_for(Duration::from_millis(3600));
         // At the start, half a second later, and then each second.
         let rounds = sink.data_template_messages;
@@ -130,7 +131,7 @@ fn templates_go_twice_at_the_start_and_then_by_messages_and_by_time() {
         let mut sink = Sink::new(SocketAddr::new(addresses()[0], 0));
         let mut config = collector_at(sink.address(), protocol);
         config.template_messages = 10;
-        let exporter = Exporter::start(vec![config]);
+        let exporter = Exporter::start(&[config]);
         for n in 1..=100 {
             exporter.send(vec![record(n)]);
         }
@@ -145,7 +146,7 @@ fn templates_go_twice_at_the_start_and_then_by_messages_and_by_time() {
 fn a_name_that_cannot_be_resolved_is_tried_again_and_what_waits_is_lost_at_the_end() {
     let mut config = collector_at("127.0.0.1:9".parse().unwrap(), Protocol::Ipfix);
     config.address.host = Host::Name("no-such-host.invalid".into());
-    let exporter = Exporter::start(vec![config]);
+    let exporter = Exporter::start(&[config]);
     let sent = records(10);
     exporter.send(sent.clone());
     let status = eventually(|| {
@@ -175,7 +176,7 @@ fn a_name_is_resolved_to_an_address_that_the_source_can_reach() {
         source_address: Some("127.0.0.5".parse().unwrap()),
         ..collector_at(sink.address(), Protocol::Ipfix)
     };
-    let exporter = Exporter::start(vec![config]);
+    let exporter = Exporter::start(&[config]);
     exporter.send(records(3));
     sink.receive_until(|sink| sink.records.len() == 3);
     assert_eq!(sink.sources.first().unwrap().ip().to_string(), "127.0.0.5");
@@ -191,7 +192,7 @@ fn a_source_that_cannot_be_had_is_said_and_tried_again() {
     config.source_port = NonZeroU16::new(port);
     let mut foreign = collector_at(sink.address(), Protocol::Ipfix);
     foreign.source_address = Some("192.0.2.1".parse().unwrap());
-    let exporter = Exporter::start(vec![config, foreign]);
+    let exporter = Exporter::start(&[config, foreign]);
     exporter.send(records(100));
     let status = eventually(|| {
         let status = exporter.status();
@@ -229,7 +230,7 @@ fn a_queue_that_is_full_at_one_collector_takes_nothing_from_another() {
     for with_good in [true, false] {
         let mut configs = vec![away.clone()];
         configs.extend(with_good.then(|| good.clone()));
-        let exporter = Exporter::start(configs);
+        let exporter = Exporter::start(&configs);
         let mut sent = Count::ZERO;
         for first in (0..RECORDS).step_by(1024) {
             let batch: Vec<_> = (first..first + 1024).map(|n| record(n + 1)).collect();
@@ -261,7 +262,7 @@ fn a_queue_that_is_full_at_one_collector_takes_nothing_from_another() {
 
 #[test]
 fn without_a_collector_everything_is_lost_by_its_name() {
-    let exporter = Exporter::start(Vec::new());
+    let exporter = Exporter::start(&[]);
     exporter.send(records(7));
     let (_, snapshot) = exporter.finish();
     assert_eq!(
@@ -278,7 +279,7 @@ fn the_rate_limit_holds_and_nothing_is_lost_by_it() {
         let mut config = collector_at(sink.address(), Protocol::Ipfix);
         config.rate_limit = NonZeroU32::new(500);
         config.max_message_size = Some(max_message);
-        let exporter = Exporter::start(vec![config]);
+        let exporter = Exporter::start(&[config]);
         let began = Instant::now();
         exporter.send(records(1000));
         sink.receive_until(|sink| sink.records.len() == 1000);
@@ -295,7 +296,7 @@ fn the_rate_limit_holds_and_nothing_is_lost_by_it() {
 fn all_that_is_queued_is_sent_before_the_end() {
     for protocol in PROTOCOLS {
         let sink = Sink::new(SocketAddr::new(addresses()[0], 0));
-        let exporter = Exporter::start(vec![collector_at(sink.address(), protocol)]);
+        let exporter = Exporter::start(&[collector_at(sink.address(), protocol)]);
         let sent = records(20_000);
         for batch in sent.chunks(1024) {
             exporter.send(batch.to_vec());
@@ -314,6 +315,7 @@ fn all_that_is_queued_is_sent_before_the_end() {
     }
 }
 
+/// Shows 7011/3.1/domain-zero, 7011/4.1/contents, 7011/4.2/contents, 7011/4.3/contents.
 #[test]
 fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost() {
     let shared = |sampling, names: &[&str]| Shared {
@@ -335,7 +337,7 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
         let mut sink = Sink::new(SocketAddr::new(addresses()[0], 0));
         let mut config = collector_at(sink.address(), protocol);
         config.domain_id = Some(77);
-        let exporter = Exporter::start(vec![config]);
+        let exporter = Exporter::start(&[config]);
         exporter.share(shared(1, &["eth0"]));
         exporter.send(records(20));
         sink.receive_until(|sink| {
@@ -357,7 +359,7 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
 
         let process_domain = match protocol {
             Protocol::Ipfix => 0,
-            Protocol::NetflowV9 => 77,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => 77,
         };
         let names: Vec<_> = sink
             .options
@@ -372,7 +374,7 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
         assert_eq!(last.text(e::INTERFACE_DESCRIPTION), "the uplink wan1");
         let scope = match protocol {
             Protocol::Ipfix => e::INGRESS_INTERFACE,
-            Protocol::NetflowV9 => ipfix::v9_scope::INTERFACE,
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ipfix::v9_scope::INTERFACE,
         };
         assert_eq!(last.number(scope), Some(4));
         let sampling: Vec<_> = sink
@@ -409,6 +411,56 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
     }
 }
 
+/// Shows 7011/3.1/domain-zero, 7011/4.4/contents.
+#[test]
+fn options_say_which_fields_are_flow_keys() {
+    let mut sink = Sink::new(SocketAddr::new(addresses()[0], 0));
+    let mut config = collector_at(sink.address(), Protocol::Ipfix);
+    config.domain_id = Some(77);
+    let exporter = Exporter::start(&[config]);
+    exporter.send(records(20));
+    sink.receive_until(|sink| {
+        sink.records.len() == 20 && sink.options_with(e::FLOW_KEY_INDICATOR) == 10
+    });
+    drop(exporter.finish());
+    sink.receive_rest();
+    sink.assert_sound();
+    let not_keys = [
+        e::OCTET_DELTA_COUNT,
+        e::PACKET_DELTA_COUNT,
+        e::FLOW_START_MILLISECONDS,
+        e::FLOW_END_MILLISECONDS,
+        e::IP_CLASS_OF_SERVICE,
+        e::TCP_CONTROL_BITS,
+        e::MINIMUM_TTL,
+        e::MAXIMUM_TTL,
+        e::FLOW_END_REASON,
+    ];
+    for option in &sink.options {
+        let Some(keys) = option.number(e::FLOW_KEY_INDICATOR) else {
+            continue;
+        };
+        assert_eq!(option.number(e::OBSERVATION_DOMAIN_ID), Some(77));
+        assert_eq!(
+            option.domain, 0,
+            "nobody's sequence of records is disturbed"
+        );
+        let template = u16::try_from(option.number(e::TEMPLATE_ID).unwrap()).unwrap();
+        let fields = &sink.meanings[&(77, template)];
+        // The templates alternate between ingress and egress.
+        let elsewhere = if template % 2 == 0 {
+            e::EGRESS_INTERFACE
+        } else {
+            e::INGRESS_INTERFACE
+        };
+        for (bit, (id, _)) in fields.iter().enumerate() {
+            let is_key = not_keys.iter().all(|e| e.id() != *id) && elsewhere.id() != *id;
+            assert_eq!(keys >> bit & 1 == 1, is_key, "{template}: {id}");
+        }
+        assert_eq!(keys >> fields.len(), 0);
+    }
+}
+
 fn ip(arguments: &str) {
     let output = Command::new("ip")
         .args(arguments.split(' '))
@@ -440,6 +492,7 @@ fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Shows 7011/10.3.3/limit.
 #[test]
 fn messages_follow_the_mtu_of_the_path() {
     for protocol in PROTOCOLS {
@@ -448,7 +501,7 @@ fn messages_follow_the_mtu_of_the_path() {
             in_a_namespace(move || {
                 ip("link set lo mtu 1500");
                 let mut sink = Sink::new(SocketAddr::new(address, 0));
-                let exporter = Exporter::start(vec![collector_at(sink.address(), protocol)]);
+                let exporter = Exporter::start(&[collector_at(sink.address(), protocol)]);
                 exporter.send(records(1000));
                 sink.receive_until(|sink| sink.records.len() == 1000);
                 assert_eq!(exporter.status()[0].max_message, 1500 - headers);
@@ -479,7 +532,7 @@ fn nothing_is_lost_where_there_is_no_route_for_a_while() {
         in_a_namespace(move || {
             ip("addr add 203.0.113.1/32 dev lo");
             let mut sink = Sink::new("203.0.113.1:0".parse().unwrap());
-            let exporter = Exporter::start(vec![collector_at(sink.address(), protocol)]);
+            let exporter = Exporter::start(&[collector_at(sink.address(), protocol)]);
             exporter.send(records(1000));
             sink.receive_until(|sink| sink.records.len() == 1000);
             for round in 1..=2 {
@@ -519,7 +572,7 @@ fn accounts_balance_at_any_reading() {
         ip("addr add 203.0.113.1/32 dev lo");
         let mut sink = Sink::new("203.0.113.1:0".parse().unwrap());
         let absent = unused_port("127.0.0.1".parse().unwrap());
-        let exporter = Exporter::start(vec![
+        let exporter = Exporter::start(&[
             collector_at(sink.address(), Protocol::Ipfix),
             collector_at(absent, Protocol::NetflowV9),
         ]);

@@ -1,5 +1,5 @@
-//! IPFIX (RFC 7011) and `NetFlow` version 9 (RFC 3954): messages, templates and records, without
-//! I/O.
+//! IPFIX (RFC 7011), `NetFlow` version 9 (RFC 3954) and `NetFlow` version 5: messages, templates and
+//! records, without I/O.
 //!
 //! There are no sockets, no clock and no threads in here: octets and times are arguments. No input,
 //! however hostile, makes it panic.
@@ -10,6 +10,10 @@
 //!   come, so that they cannot disagree.
 //! - [`Session`]: a Transport Session of an Exporting Process: the sequence number, the templates and
 //!   when they are due. [`MessageWriter`] fills its messages.
+//! - [`NetflowV5Record`]: the one record that `NetFlow` v5 has; [`Layout::netflow_v5`] makes a layout of
+//!   it, and sessions and writers are the same.
+//! - [`list`]: structured data, the contents of fields that are lists.
+//! - [`options`]: the options records that exporters usually send, ready made.
 //! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
 //!
 //! # Example
@@ -75,11 +79,13 @@
 //! # }
 //! ```
 //!
-//! # Times in `NetFlow` v9
-//! Elements 21 and 22 count milliseconds of sysUptime, and collectors find sysUptime's zero by
-//! subtracting two fields of the header, one of which has whole seconds only. The writer therefore
-//! fills in both for the end of the current second, and starts sysUptime at a whole second: flow times
-//! arrive exact to the millisecond, and none is later than the header.
+//! # Times in `NetFlow`
+//! Elements 21 and 22 count milliseconds of sysUptime, and collectors of version 9 find sysUptime's
+//! zero by subtracting two fields of the header, one of which has whole seconds only. The writer
+//! therefore fills in both for the end of the current second, and starts sysUptime at a whole second:
+//! flow times arrive exact to the millisecond, and none is later than the header.
+//!
+//! The header of `NetFlow` v5 has nanoseconds: there all fields speak of the export time itself.
 #![forbid(unsafe_code)]
 
 mod decode;
@@ -87,18 +93,27 @@ mod element;
 #[rustfmt::skip]
 pub mod elements;
 mod layout;
+pub mod list;
 mod message;
+mod netflow_v5;
+pub mod options;
 mod session;
 mod wire;
 
 pub use decode::{
-    DataSet, DecodeError, DecodeErrorKind, Decoded, Decoder, DecoderLimits, Field, Header, Record,
-    Records, Sequence, Template, UnknownSet, Value,
+    BasicList, BasicListValues, DataSet, DateTime, DecodeError, DecodeErrorKind, Decoded, Decoder,
+    DecoderLimits, DomainOptions, Field, Header, ListSemantic, Record, Records, Sampling, Sequence,
+    SubTemplateList, SubTemplateLists, SubTemplateMultiList, Template, TypedValue, UnknownSet,
+    Value, Values,
 };
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,
 };
 pub use layout::{Context, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};
-pub use session::{RegisterError, Session, SessionOptions, StaleMessage, TemplateSchedule};
+pub use netflow_v5::{NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode};
+pub use session::{
+    RegisterError, Session, SessionOptions, StaleMessage, TemplateSchedule, Transport,
+    WithdrawError,
+};
 pub use wire::{MIN_TEMPLATE_ID, Protocol};

@@ -3,9 +3,10 @@
 use core::fmt;
 
 use crate::layout::{Context, Identity, Layout};
-use crate::session::Session;
+use crate::session::{Session, SessionOptions};
 use crate::wire::{
-    ALIGNMENT, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, low32, put, v9_header,
+    ALIGNMENT, Protocol, SET_HEADER_LENGTH, ipfix_header, low16, low32, put, v5_header, v5_record,
+    v9_header,
 };
 
 /// Writes one message into the end of a buffer; made by [`Session::begin`].
@@ -26,6 +27,7 @@ pub struct MessageWriter<'a> {
     open: Option<OpenSet>,
     data_records: u32,
     templates: u32,
+    withdrawals: u32,
     full: bool,
     finished: bool,
 }
@@ -34,7 +36,7 @@ impl<'a> MessageWriter<'a> {
     pub(crate) fn new(session: &'a mut Session, buffer: &'a mut Vec<u8>, now_ms: u64) -> Self {
         let options = *session.options();
         let start = buffer.len();
-        let limit = start + usize::from(options.max_message);
+        let limit = start + max_length(&options);
         // The whole room at once: records then go to their place with one bounds check.
         buffer.resize(limit, 0);
         let mut writer = Self {
@@ -50,9 +52,11 @@ impl<'a> MessageWriter<'a> {
             open: None,
             data_records: 0,
             templates: 0,
+            withdrawals: 0,
             full: false,
             finished: false,
         };
+        writer.withdrawals();
         writer.scheduled_templates(false);
         writer.scheduled_templates(true);
         writer
@@ -117,6 +121,34 @@ impl<'a> MessageWriter<'a> {
         Ok(fitting)
     }
 
+    /// Makes sure that collectors know the layout's template from here on: puts it into the message
+    /// unless it was sent before. Only templates of [list](crate::list) members need it;
+    /// [`write`](Self::write) does it for its own.
+    ///
+    /// [`Written::Full`] means that there is no room; the message is as it was.
+    pub fn announce<R>(&mut self, layout: &Layout<R>) -> Result<Written, WriteError> {
+        let Some(position) = self.session.position_of(layout) else {
+            return Err(WriteError::NotRegistered(layout.template_id()));
+        };
+        let template = match self.session.template(position) {
+            Some(template) if !template.is_announced() => template,
+            _ => return Ok(Written::Done),
+        };
+        let at = self
+            .open
+            .map_or(self.at, |set| self.padded(self.at, set.min_record_length));
+        let end = at + SET_HEADER_LENGTH + template.record().len();
+        if self.session.must_wait(template) || self.padded(end, usize::MAX) > self.limit {
+            self.full = true;
+            return Ok(Written::Full);
+        }
+        self.close_set();
+        self.open_set(self.template_set_id(layout.is_options()), None, usize::MAX);
+        self.put_template(position);
+        self.close_set();
+        Ok(Written::Done)
+    }
+
     /// Completes the message: pads the last set and fills in the header. The message is then the end
     /// of the buffer. `None`, and an unchanged buffer, if nothing was written: a message has at least
     /// one set.
@@ -138,6 +170,7 @@ impl<'a> MessageWriter<'a> {
             length: self.at - self.start,
             data_records: self.data_records,
             templates: self.templates,
+            withdrawals: self.withdrawals,
             sequence: self.session.sequence(),
             export_time_ms: self.context.export_time_ms,
             starved: self.full && self.data_records == 0,
@@ -185,20 +218,71 @@ impl<'a> MessageWriter<'a> {
                 put(&mut header, v9_header::SEQUENCE, &sequence);
                 put(&mut header, v9_header::SOURCE_ID, &domain);
             }
+            Protocol::NetflowV5 => {
+                // To the millisecond: collectors compute the base of sysUptime from all three.
+                let nanoseconds = low32(now_ms % SECOND_MS * NANOSECONDS_PER_MS).to_be_bytes();
+                let seconds = low32(now_ms / SECOND_MS).to_be_bytes();
+                let uptime = self.context.uptime_ms(now_ms).to_be_bytes();
+                let count = low16(usize::try_from(self.data_records).unwrap_or(usize::MAX));
+                let [_, _, engine @ ..] = domain;
+                let sampling = self.session.sampling().to_wire();
+                put(&mut header, v5_header::COUNT, &count.to_be_bytes());
+                put(&mut header, v5_header::SYS_UPTIME, &uptime);
+                put(&mut header, v5_header::UNIX_SECS, &seconds);
+                put(&mut header, v5_header::UNIX_NSECS, &nanoseconds);
+                put(&mut header, v5_header::SEQUENCE, &sequence);
+                put(&mut header, v5_header::ENGINE, &engine);
+                put(&mut header, v5_header::SAMPLING, &sampling.to_be_bytes());
+            }
         }
         header
+    }
+
+    /// Puts the withdrawals that are due at the head, as many as fit: consecutive ones of a kind into
+    /// one set, each withdrawal of all into one of its own (RFC 7011 section 8.1).
+    fn withdrawals(&mut self) {
+        let mut kind = None;
+        for position in 0.. {
+            let new_kind = match self.session.withdrawal_mut(position) {
+                Some(withdrawal) => (withdrawal.is_options(), withdrawal.is_of_all()),
+                None => break,
+            };
+            let (options, of_all) = new_kind;
+            if of_all || kind != Some(new_kind) {
+                self.close_set();
+            }
+            let record_at = match self.open {
+                Some(_) => self.at,
+                None => self.at + SET_HEADER_LENGTH,
+            };
+            if record_at + WITHDRAWAL_LENGTH > self.limit {
+                break;
+            }
+            if self.open.is_none() {
+                self.open_set(self.template_set_id(options), None, usize::MAX);
+            }
+            kind = Some(new_kind);
+            if let Some(withdrawal) = self.session.withdrawal_mut(position) {
+                put(self.buffer, self.at, &withdrawal.record());
+                withdrawal.announce();
+            }
+            self.at += WITHDRAWAL_LENGTH;
+            self.withdrawals += 1;
+        }
+        self.close_set();
     }
 
     /// Puts the templates of one kind that are due into one set, as many as fit.
     fn scheduled_templates(&mut self, options: bool) {
         let now_ms = self.context.export_time_ms;
-        let positions: Vec<usize> = if self.session.templates_due(now_ms) {
-            self.session.scheduled(options, now_ms).collect()
-        } else {
+        if !self.session.templates_due(now_ms) {
             return;
-        };
+        }
         let mut set: Option<OpenSet> = None;
-        for position in positions {
+        for position in 0..self.session.template_count() {
+            if !self.session.is_scheduled(position, options, now_ms) {
+                continue;
+            }
             // Each Options Template in a set of its own: RFC 7011 section 3.3.2 allows both, and
             // nfacctd 1.7.7 reads only the first of a set.
             if options && set.take().is_some() {
@@ -220,13 +304,15 @@ impl<'a> MessageWriter<'a> {
         self.close_set();
     }
 
+    /// Only asked where there are templates: `NetFlow` v5 has none, and registers none.
     fn template_set_id(&self, options: bool) -> u16 {
         let protocol = self.session.options().protocol;
-        if options {
+        let set_id = if options {
             protocol.options_template_set_id()
         } else {
             protocol.template_set_id()
-        }
+        };
+        set_id.unwrap_or_default()
     }
 
     /// Copies a template, which must fit, into the open set.
@@ -258,21 +344,30 @@ impl<'a> MessageWriter<'a> {
     /// nothing.
     #[cold]
     fn switch_set<R>(&mut self, layout: &Layout<R>, length: usize) -> Result<bool, WriteError> {
-        let Some(position) = self.session.position_of(layout) else {
-            return Err(WriteError::NotRegistered(layout.template_id()));
+        let protocol = self.session.options().protocol;
+        let position = match self.session.position_of(layout) {
+            Some(position) => Some(position),
+            None if protocol == Protocol::NetflowV5 && layout.protocol() == protocol => None,
+            None => return Err(WriteError::NotRegistered(layout.template_id())),
         };
-        let template = match self.session.template(position) {
-            Some(template) if !template.is_announced() => Some(template),
-            _ => None,
-        };
-        let first = self.at == self.start + self.session.options().protocol.header_length();
+        let new_template = position.filter(|&position| {
+            let template = self.session.template(position);
+            template.is_some_and(|template| !template.is_announced())
+        });
+        let template = new_template.and_then(|position| self.session.template(position));
+        if template.is_some_and(|template| self.session.must_wait(template)) {
+            self.full = true;
+            return Ok(false);
+        }
+        let first = self.at == self.start + protocol.header_length();
         let mut at = self
             .open
             .map_or(self.at, |set| self.padded(self.at, set.min_record_length));
         if let Some(template) = template {
             at = self.padded(at + SET_HEADER_LENGTH + template.record().len(), usize::MAX);
         }
-        let end = at.saturating_add(SET_HEADER_LENGTH).saturating_add(length);
+        let set_header = protocol.set_header_length();
+        let end = at.saturating_add(set_header).saturating_add(length);
         if self.padded(end, layout.min_record_length()) > self.limit {
             if first {
                 return Err(WriteError::TooLong {
@@ -285,10 +380,10 @@ impl<'a> MessageWriter<'a> {
             self.full = true;
             return Ok(false);
         }
-        let announce = template.map(|template| self.template_set_id(template.is_options()));
+        let options = layout.is_options();
         self.close_set();
-        if let Some(set_id) = announce {
-            self.open_set(set_id, None, usize::MAX);
+        if let Some(position) = new_template {
+            self.open_set(self.template_set_id(options), None, usize::MAX);
             self.put_template(position);
             self.close_set();
         }
@@ -301,24 +396,29 @@ impl<'a> MessageWriter<'a> {
     }
 
     /// Writes a Set Header whose length is still [`UNKNOWN_LENGTH`]; `close_set` patches it.
+    /// `NetFlow` v5 has none.
     fn open_set(
         &mut self,
         set_id: u16,
         layout: Option<Identity>,
         min_record_length: usize,
     ) -> OpenSet {
-        put(self.buffer, self.at, &set_id.to_be_bytes());
-        put(
-            self.buffer,
-            self.at + SET_LENGTH,
-            &UNKNOWN_LENGTH.to_be_bytes(),
-        );
+        let header_length = self.session.options().protocol.set_header_length();
+        if header_length > 0 {
+            put(self.buffer, self.at, &set_id.to_be_bytes());
+            put(
+                self.buffer,
+                self.at + SET_LENGTH,
+                &UNKNOWN_LENGTH.to_be_bytes(),
+            );
+        }
         let set = OpenSet {
             at: self.at,
+            header_length,
             layout,
             min_record_length,
         };
-        self.at += SET_HEADER_LENGTH;
+        self.at += header_length;
         self.open = Some(set);
         set
     }
@@ -333,8 +433,10 @@ impl<'a> MessageWriter<'a> {
             padding.fill(0);
         }
         self.at = end;
-        let length = low16(end - set.at).to_be_bytes();
-        put(self.buffer, set.at + SET_LENGTH, &length);
+        if set.header_length > 0 {
+            let length = low16(end - set.at).to_be_bytes();
+            put(self.buffer, set.at + SET_LENGTH, &length);
+        }
     }
 
     /// Where a set that ends at `end` ends with its padding, which must be shorter than any record
@@ -376,6 +478,7 @@ pub struct Message {
     length: usize,
     pub(crate) data_records: u32,
     templates: u32,
+    withdrawals: u32,
     sequence: u32,
     pub(crate) export_time_ms: u64,
     /// Data found no room beside the templates.
@@ -397,6 +500,11 @@ impl Message {
     /// Template Records and Options Template Records in it.
     pub fn templates(&self) -> u32 {
         self.templates
+    }
+
+    /// Template withdrawals in it (RFC 7011 section 8.1).
+    pub fn withdrawals(&self) -> u32 {
+        self.withdrawals
     }
 
     /// The sequence number in its header.
@@ -453,10 +561,11 @@ impl fmt::Display for WriteError {
 
 impl core::error::Error for WriteError {}
 
-/// A set whose length is still open.
+/// A set whose length is still open; in `NetFlow` v5 the records of a layout.
 #[derive(Clone, Copy, Debug)]
 struct OpenSet {
     at: usize,
+    header_length: usize,
     /// The layout of a Data Set.
     layout: Option<Identity>,
     min_record_length: usize,
@@ -466,5 +575,19 @@ struct OpenSet {
 const SET_LENGTH: usize = 2;
 /// What stands in a Set Header until the set is closed: longer than any set could be.
 const UNKNOWN_LENGTH: u16 = 0xffff;
-const MAX_HEADER_LENGTH: usize = v9_header::LENGTH;
+/// A Template Record without fields (RFC 7011 section 8.1).
+const WITHDRAWAL_LENGTH: usize = 4;
+const MAX_HEADER_LENGTH: usize = v5_header::LENGTH;
 const SECOND_MS: u64 = 1000;
+const NANOSECONDS_PER_MS: u64 = 1_000_000;
+
+/// Octets that a message of the session may have.
+fn max_length(options: &SessionOptions) -> usize {
+    let longest = match options.protocol {
+        Protocol::Ipfix | Protocol::NetflowV9 => usize::MAX,
+        Protocol::NetflowV5 => {
+            v5_header::LENGTH + usize::from(v5_record::MAX_COUNT) * v5_record::LENGTH
+        }
+    };
+    longest.min(options.max_message.into())
+}

@@ -9,6 +9,9 @@ pub enum Protocol {
     Ipfix,
     /// `NetFlow` version 9, RFC 3954.
     NetflowV9,
+    /// `NetFlow` version 5: IPv4 flows in one fixed record format, without templates. No RFC
+    /// describes it; Cisco published the format.
+    NetflowV5,
 }
 
 impl Protocol {
@@ -17,30 +20,45 @@ impl Protocol {
         match self {
             Self::Ipfix => 0x000a,
             Self::NetflowV9 => 0x0009,
+            Self::NetflowV5 => 0x0005,
         }
     }
 
-    /// The length in octets of the Message Header (`NetFlow` v9: Packet Header).
+    /// The length in octets of the Message Header (`NetFlow`: Packet Header).
     pub const fn header_length(self) -> usize {
         match self {
             Self::Ipfix => ipfix_header::LENGTH,
             Self::NetflowV9 => v9_header::LENGTH,
+            Self::NetflowV5 => v5_header::LENGTH,
         }
     }
 
-    /// The Set ID of Template Sets (RFC 7011 section 3.3.2, RFC 3954 section 5.2).
-    pub const fn template_set_id(self) -> u16 {
+    /// The length in octets of a Set Header (RFC 7011 section 3.3.2); `NetFlow` v5 has none, its
+    /// records follow the Packet Header.
+    pub(crate) const fn set_header_length(self) -> usize {
         match self {
-            Self::Ipfix => 2,
-            Self::NetflowV9 => 0,
+            Self::Ipfix | Self::NetflowV9 => SET_HEADER_LENGTH,
+            Self::NetflowV5 => 0,
         }
     }
 
-    /// The Set ID of Options Template Sets (RFC 7011 section 3.3.2, RFC 3954 section 6.1).
-    pub const fn options_template_set_id(self) -> u16 {
+    /// The Set ID of Template Sets (RFC 7011 section 3.3.2, RFC 3954 section 5.2); `None` in
+    /// `NetFlow` v5, which has no sets.
+    pub const fn template_set_id(self) -> Option<u16> {
         match self {
-            Self::Ipfix => 3,
-            Self::NetflowV9 => 1,
+            Self::Ipfix => Some(2),
+            Self::NetflowV9 => Some(0),
+            Self::NetflowV5 => None,
+        }
+    }
+
+    /// The Set ID of Options Template Sets (RFC 7011 section 3.3.2, RFC 3954 section 6.1); `None`
+    /// in `NetFlow` v5, which has no sets.
+    pub const fn options_template_set_id(self) -> Option<u16> {
+        match self {
+            Self::Ipfix => Some(3),
+            Self::NetflowV9 => Some(1),
+            Self::NetflowV5 => None,
         }
     }
 }
@@ -50,6 +68,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Ipfix => "IPFIX",
             Self::NetflowV9 => "NetFlow v9",
+            Self::NetflowV5 => "NetFlow v5",
         })
     }
 }
@@ -79,6 +98,54 @@ pub(crate) mod v9_header {
     pub(crate) const SEQUENCE: usize = 12;
     pub(crate) const SOURCE_ID: usize = 16;
     pub(crate) const LENGTH: usize = 20;
+}
+
+/// Offsets in the `NetFlow` v5 Packet Header.
+pub(crate) mod v5_header {
+    pub(crate) const COUNT: usize = 2;
+    pub(crate) const SYS_UPTIME: usize = 4;
+    pub(crate) const UNIX_SECS: usize = 8;
+    pub(crate) const UNIX_NSECS: usize = 12;
+    pub(crate) const SEQUENCE: usize = 16;
+    /// Engine type and engine id, an octet each.
+    pub(crate) const ENGINE: usize = 20;
+    /// Two bits of sampling mode, 14 bits of interval.
+    pub(crate) const SAMPLING: usize = 22;
+    pub(crate) const LENGTH: usize = 24;
+}
+
+/// Records of `NetFlow` v5.
+pub(crate) mod v5_record {
+    use crate::element::Element;
+    use crate::elements as e;
+
+    pub(crate) const LENGTH: usize = 48;
+    /// Records a packet has at most.
+    pub(crate) const MAX_COUNT: u16 = 30;
+    /// The fields in wire order with their lengths in octets, named by the elements that took their
+    /// numbers over from `NetFlow` v9.
+    pub(crate) const FIELDS: [(Element, u16); 20] = [
+        (e::SOURCE_IPV4_ADDRESS, 4),
+        (e::DESTINATION_IPV4_ADDRESS, 4),
+        (e::IP_NEXT_HOP_IPV4_ADDRESS, 4),
+        (e::INGRESS_INTERFACE, 2),
+        (e::EGRESS_INTERFACE, 2),
+        (e::PACKET_DELTA_COUNT, 4),
+        (e::OCTET_DELTA_COUNT, 4),
+        (e::FLOW_START_SYS_UP_TIME, 4),
+        (e::FLOW_END_SYS_UP_TIME, 4),
+        (e::SOURCE_TRANSPORT_PORT, 2),
+        (e::DESTINATION_TRANSPORT_PORT, 2),
+        (e::PADDING_OCTETS, 1),
+        (e::TCP_CONTROL_BITS, 1),
+        (e::PROTOCOL_IDENTIFIER, 1),
+        (e::IP_CLASS_OF_SERVICE, 1),
+        (e::BGP_SOURCE_AS_NUMBER, 2),
+        (e::BGP_DESTINATION_AS_NUMBER, 2),
+        (e::SOURCE_IPV4_PREFIX_LENGTH, 1),
+        (e::DESTINATION_IPV4_PREFIX_LENGTH, 1),
+        (e::PADDING_OCTETS, 2),
+    ];
 }
 
 /// The low 16 bits.

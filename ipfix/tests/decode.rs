@@ -43,7 +43,7 @@ fn layout(protocol: Protocol) -> Layout<Flow> {
             .timestamp(ie::FLOW_END_NANOSECONDS, |flow| flow.end_ms * 1_000_000)
             .unsigned(ie::FLOW_END_SECONDS, 4, |flow, _| flow.end_ms / 1000)
             .unsigned(ie::PACKET_DELTA_COUNT.reverse(), 1, |_, _| 3),
-        Protocol::NetflowV9 => columns
+        Protocol::NetflowV9 | Protocol::NetflowV5 => columns
             .text(ie::INTERFACE_NAME, 200, |flow| &flow.name)
             .uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     }
@@ -55,7 +55,9 @@ fn options(protocol: Protocol) -> Layout<u64> {
     let builder = Layout::options_builder(protocol, 300);
     match protocol {
         Protocol::Ipfix => builder.unsigned(ie::INGRESS_INTERFACE, 4, |_, _| 7),
-        Protocol::NetflowV9 => builder.unsigned(v9_scope::INTERFACE, 4, |_, _| 7),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => {
+            builder.unsigned(v9_scope::INTERFACE, 4, |_, _| 7)
+        }
     }
     .end_of_scope()
     .unsigned(ie::SAMPLING_INTERVAL, 4, |interval: &u64, _| *interval)
@@ -116,7 +118,7 @@ fn round_trip() {
                 scope.field().registry(),
                 match protocol {
                     Protocol::Ipfix => Registry::Iana,
-                    Protocol::NetflowV9 => Registry::NetflowV9Scope,
+                    Protocol::NetflowV9 | Protocol::NetflowV5 => Registry::NetflowV9Scope,
                 }
             );
             for n in 1..=round {
@@ -157,7 +159,7 @@ fn round_trip() {
                             Some(&ie::PACKET_DELTA_COUNT.reverse())
                         );
                     }
-                    Protocol::NetflowV9 => assert_eq!(
+                    Protocol::NetflowV9 | Protocol::NetflowV5 => assert_eq!(
                         value(ie::FLOW_END_SYS_UP_TIME).unix_ms(),
                         Some(wanted.end_ms)
                     ),
@@ -169,6 +171,8 @@ fn round_trip() {
 }
 
 /// sysUptime wraps: a flow from before the wrap in a message from after it.
+///
+/// Shows 3954/8/switched.
 #[test]
 fn sys_uptime_across_its_wrap() {
     let init_ms = (NOW_MS - (1 << 32) + 500) / 1000 * 1000 - 2000;
@@ -192,6 +196,8 @@ fn sys_uptime_across_its_wrap() {
 }
 
 /// What is not known is counted and does not hide the rest.
+///
+/// Shows 7011/9.3/no-template, 7011/8/this-session.
 #[test]
 fn a_late_template() {
     let sent = messages(
@@ -217,6 +223,7 @@ fn a_late_template() {
     assert_eq!(decoder.decode(&1, &sent[2]).unwrap().unknown().len(), 2);
 }
 
+/// Shows 7011/10.3.2/losses, 7011/10.3.2/detection, 3954/5.1/sequence-use.
 #[test]
 fn gaps_are_counted_in_records_or_packets() {
     for (protocol, gap) in [(Protocol::Ipfix, 3 + 4), (Protocol::NetflowV9, 2)] {
@@ -250,6 +257,7 @@ fn ipfix_message(sets: &[u8]) -> Vec<u8> {
     message
 }
 
+/// Shows 7011/8.1/all, 7011/8.1/stop-using.
 #[test]
 fn withdrawals() {
     let mut decoder = Decoder::new(DecoderLimits::default());
@@ -280,6 +288,8 @@ fn withdrawals() {
 
 /// Sets are read in their order: a template holds for the Data Sets after it, also when it replaces
 /// another in the middle of a message.
+///
+/// Shows 7011/8.4/replace, 3954/9/override.
 #[test]
 fn a_template_replaced_within_a_message() {
     let message = ipfix_message(&[
@@ -299,84 +309,149 @@ fn a_template_replaced_within_a_message() {
     assert_eq!(decoder.fields(), 1);
 }
 
+/// Shows 7011/9.1/log.
 #[test]
-fn errors_say_where_and_what() {
+fn errors_of_messages_say_where_and_what() {
     let mut decoder = Decoder::new(DecoderLimits::default());
     let mut fatal = |octets: &[u8]| decoder.decode(&(), octets).unwrap_err().to_string();
     assert_eq!(
         fatal(&[0]),
-        "octet 0: message header: 2 octets needed, 1 there"
+        "octet 0: message header: 2 octets needed, 1 there (RFC 7011 section 3.1)"
     );
     assert_eq!(
-        fatal(&[0, 5, 0, 0]),
-        "octet 0: message header: version 5 is neither 10 (IPFIX) nor 9 (NetFlow v9)"
+        fatal(&[0, 8, 0, 0]),
+        "octet 0: message header: version 8 is not 10 (IPFIX), 9 (NetFlow v9) or 5 (NetFlow v5) \
+         (RFC 7011 section 3.1)"
     );
     assert_eq!(
         fatal(&[0, 10, 0, 16, 0]),
-        "octet 0: message header: 16 octets needed, 5 there"
-    );
-    assert_eq!(
-        fatal(&ipfix_message(&[1, 0, 0, 9, 0, 0])),
-        "octet 16: set: 9 octets needed, 6 there"
-    );
-    assert_eq!(
-        fatal(&ipfix_message(&[1, 0, 0, 3])),
-        "octet 16: set header: length 3 is shorter than the header"
-    );
-    assert_eq!(
-        fatal(&ipfix_message(&[1, 0, 0])),
-        "octet 16: set header: 4 octets needed, 3 there"
+        "octet 0: message header: 16 octets needed, 5 there (RFC 7011 section 3.1)"
     );
     assert_eq!(
         fatal(&ipfix_message(&[])[..15]),
-        "octet 0: message header: 16 octets needed, 15 there"
+        "octet 0: message header: 16 octets needed, 15 there (RFC 7011 section 3.1)"
+    );
+    let mut short = ipfix_message(&[]);
+    short[3] = 15;
+    assert_eq!(
+        fatal(&short),
+        "octet 2: message header: length 15 is shorter than the header (RFC 7011 section 3.1)"
     );
     assert_eq!(
         fatal(&ipfix_message(&[1, 0, 0, 4])[..18]),
-        "octet 0: message: 20 octets needed, 18 there"
+        "octet 0: message: 20 octets needed, 18 there (RFC 7011 section 3.1)"
+    );
+    assert_eq!(
+        fatal(&ipfix_message(&[1, 0, 0, 9, 0, 0])),
+        "octet 16: set: 9 octets needed, 6 there (RFC 7011 section 3.3.2)"
+    );
+    assert_eq!(
+        fatal(&ipfix_message(&[1, 0, 0, 3])),
+        "octet 16: set header: length 3 is shorter than the header (RFC 7011 section 3.3.2)"
+    );
+    assert_eq!(
+        fatal(&ipfix_message(&[1, 0, 0])),
+        "octet 16: set header: 4 octets needed, 3 there (RFC 7011 section 3.3.2)"
+    );
+    assert_eq!(
+        fatal(&[0, 9, 0]),
+        "octet 0: message header: 20 octets needed, 3 there (RFC 3954 section 5.1)"
+    );
+    assert_eq!(
+        fatal(&v9_message(&[1, 0, 0, 9, 0, 0])),
+        "octet 20: set: 9 octets needed, 6 there (RFC 3954 section 5)"
     );
 
-    let mut in_set = |sets: &[u8]| {
-        let message = ipfix_message(sets);
-        let decoded = decoder.decode(&(), &message).unwrap();
-        decoded.errors()[0].to_string()
-    };
-    assert_eq!(
-        in_set(&[0, 2, 0, 12, 1, 0, 0, 2, 0, 4, 0, 1]),
-        "octet 28: field specifier: 2 octets needed, 0 there"
-    );
-    assert_eq!(
-        in_set(&[0, 2, 0, 12, 0, 255, 0, 1, 0, 4, 0, 1]),
-        "octet 20: template record: template id 255 is below 256"
-    );
-    assert_eq!(
-        in_set(&[0, 2, 0, 12, 1, 0, 0, 1, 0, 4, 0, 0]),
-        "octet 20: template record: its records would have no octets"
-    );
-    assert_eq!(
-        in_set(&[0, 2, 0, 8, 1, 0, 0xff, 0xff]),
-        "octet 20: template record: 65535 fields are not acceptable"
-    );
-    assert_eq!(
-        in_set(&[0, 3, 0, 14, 1, 0, 0, 1, 0, 0, 0, 4, 0, 1]),
-        "octet 20: options template record: the scope does not fit the fields"
-    );
-    assert_eq!(in_set(&[0, 7, 0, 4]), "octet 16: set: set id 7 is reserved");
-    // A variable length beyond the set: 5 octets of the value are there, with the prefix.
-    assert_eq!(
-        in_set(&[
-            0, 2, 0, 16, 1, 0, 0, 2, 0, 4, 0, 1, 0, 82, 0xff, 0xff, //
-            1, 0, 0, 10, 6, 200, 1, 2, 3, 4,
-        ]),
-        "octet 37: field: 201 octets needed, 5 there"
-    );
+    let error = decoder.decode(&(), &[0, 9, 0]).unwrap_err();
+    assert_eq!((error.offset, error.what), (0, "message header"));
+    assert_eq!(error.clause(), Some("RFC 3954 section 5.1"));
     assert!(matches!(
-        decoder.decode(&(), &[0, 9, 0]).unwrap_err().kind,
+        error.kind,
         DecodeErrorKind::Truncated {
             needed: 20,
             available: 3
         }
     ));
+}
+
+#[test]
+fn errors_in_sets_say_where_and_what() {
+    let mut decoder = Decoder::new(DecoderLimits {
+        fields_per_template: 9,
+        ..DecoderLimits::default()
+    });
+    let mut in_set = |message: Vec<u8>| {
+        let decoded = decoder.decode(&(), &message).unwrap();
+        decoded.errors()[0].to_string()
+    };
+    let mut in_ipfix = |sets: &[u8]| in_set(ipfix_message(sets));
+    assert_eq!(
+        in_ipfix(&[0, 2, 0, 12, 1, 0, 0, 2, 0, 4, 0, 1]),
+        "octet 28: field specifier: 2 octets needed, 0 there (RFC 7011 section 3.2)"
+    );
+    assert_eq!(
+        in_ipfix(&[0, 2, 0, 12, 0, 255, 0, 1, 0, 4, 0, 1]),
+        "octet 20: template record: template id 255 is below 256 (RFC 7011 section 3.4.1)"
+    );
+    assert_eq!(
+        in_ipfix(&[0, 2, 0, 12, 1, 0, 0, 1, 0, 4, 0, 0]),
+        "octet 20: template record: its records would have no octets (RFC 7011 section 3.4.1)"
+    );
+    // A limit of ours is no clause of theirs.
+    assert_eq!(
+        in_ipfix(&[0, 2, 0, 8, 1, 0, 0, 10]),
+        "octet 20: template record: 10 fields are more than the limit allows"
+    );
+    assert_eq!(
+        in_ipfix(&[0, 3, 0, 14, 1, 0, 0, 1, 0, 0, 0, 4, 0, 1]),
+        "octet 20: options template record: the scope does not fit the fields (RFC 7011 section \
+         3.4.2.2)"
+    );
+    assert_eq!(
+        in_ipfix(&[0, 3, 0, 8, 1, 0, 0, 1]),
+        "octet 24: options template record: 2 octets needed, 0 there (RFC 7011 section 3.4.2.2)"
+    );
+    assert_eq!(
+        in_ipfix(&[0, 7, 0, 4]),
+        "octet 16: set: set id 7 is reserved (RFC 7011 section 3.3.2)"
+    );
+    // A variable length beyond the set: 5 octets of the value are there, with the prefix.
+    assert_eq!(
+        in_ipfix(&[
+            0, 2, 0, 16, 1, 0, 0, 2, 0, 4, 0, 1, 0, 82, 0xff, 0xff, //
+            1, 0, 0, 10, 6, 200, 1, 2, 3, 4,
+        ]),
+        "octet 37: field: 201 octets needed, 5 there (RFC 7011 section 7)"
+    );
+    // A fixed field after it.
+    assert_eq!(
+        in_ipfix(&[
+            0, 2, 0, 16, 1, 0, 0, 2, 0, 82, 0xff, 0xff, 0, 1, 0, 4, //
+            1, 0, 0, 9, 3, 1, 2, 3, 4,
+        ]),
+        "octet 40: field: 4 octets needed, 1 there (RFC 7011 section 3.4.3)"
+    );
+    let mut in_v9 = |sets: &[u8]| in_set(v9_message(sets));
+    assert_eq!(
+        in_v9(&[0, 0, 0, 8, 1, 0, 0, 0]),
+        "octet 24: template record: it has no fields (RFC 3954 section 5.2)"
+    );
+    assert_eq!(
+        in_v9(&[0, 0, 0, 12, 1, 0, 0, 2, 0, 4, 0, 1]),
+        "octet 32: field specifier: 2 octets needed, 0 there (RFC 3954 section 5.2)"
+    );
+    assert_eq!(
+        in_v9(&[0, 1, 0, 14, 1, 0, 0, 3, 0, 4, 0, 1, 0, 4]),
+        "octet 24: options template record: the scope does not fit the fields (RFC 3954 section \
+         6.1)"
+    );
+}
+
+fn v9_message(sets: &[u8]) -> Vec<u8> {
+    let mut message = vec![0, 9, 0, 1];
+    message.extend([0; 16]);
+    message.extend(sets);
+    message
 }
 
 /// All that is remembered stays within the limits, and what is in use is kept.
@@ -389,6 +464,7 @@ fn memory_is_bounded() {
         fields_per_template: 6,
         fields_per_session: 14,
         total_fields: 20,
+        ..DecoderLimits::default()
     };
     let mut decoder = Decoder::new(limits);
     let template = |id: u8, fields: u8| {
@@ -458,6 +534,7 @@ fn mutated_messages() {
         fields_per_template: 64,
         fields_per_session: 100,
         total_fields: 256,
+        ..DecoderLimits::default()
     };
     let mut corpus = Vec::new();
     for protocol in [Protocol::Ipfix, Protocol::NetflowV9] {

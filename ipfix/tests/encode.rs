@@ -1,4 +1,4 @@
-//! The octets of messages, against bytes written down by hand from the RFCs.
+//! Writing messages: limits, schedules, mistakes. Whole messages octet by octet are in `golden`.
 
 use std::fmt::Write as _;
 
@@ -38,7 +38,9 @@ fn flow_layout_as(protocol: Protocol, template_id: u16) -> Layout<Flow> {
         .unsigned(ie::TCP_CONTROL_BITS, 1, |flow, _| flow.flags);
     match protocol {
         Protocol::Ipfix => layout.unsigned(ie::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => layout.uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => {
+            layout.uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms)
+        }
     }
     .unsigned(ie::IP_VERSION, 1, |_, _| 4)
     .build()
@@ -53,7 +55,9 @@ fn sampling_layout(protocol: Protocol) -> Layout<Sampling> {
     let builder = Layout::options_builder(protocol, 300);
     match protocol {
         Protocol::Ipfix => builder.unsigned(ie::OBSERVATION_DOMAIN_ID, 4, |_, _| 7),
-        Protocol::NetflowV9 => builder.unsigned(v9_scope::SYSTEM, 4, |_, _| 7),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => {
+            builder.unsigned(v9_scope::SYSTEM, 4, |_, _| 7)
+        }
     }
     .end_of_scope()
     .unsigned(ie::SAMPLING_INTERVAL, 4, |sampling: &Sampling, _| {
@@ -70,121 +74,9 @@ fn session(protocol: Protocol) -> Session {
     })
 }
 
-#[test]
-fn golden_ipfix() {
-    let (flows, sampling) = (
-        flow_layout(Protocol::Ipfix),
-        sampling_layout(Protocol::Ipfix),
-    );
-    let mut session = session(Protocol::Ipfix);
-    session.register(&flows).unwrap();
-    session.register(&sampling).unwrap();
-    let mut buffer = vec![0x77];
-    let mut writer = session.begin(&mut buffer, NOW_MS);
-    assert_eq!(writer.write(&flows, &FLOW), Ok(Written::Done));
-    assert_eq!(writer.write_all(&flows, &[FLOW]), Ok(1));
-    assert_eq!(
-        writer.write(&sampling, &Sampling { interval: 16 }),
-        Ok(Written::Done)
-    );
-    let message = writer.finish().unwrap();
-
-    #[rustfmt::skip]
-    let wanted = [
-        // Section 3.1, Message Header: version, length 116, export time, sequence, domain.
-        0x00, 0x0a, 0x00, 0x74, 0x6b, 0x05, 0xb4, 0x80,
-        0x0a, 0x0b, 0x0c, 0x0d, 0x00, 0x00, 0x00, 0x07,
-        // Section 3.3.2, Set Header: Template Set, length 28.
-        0x00, 0x02, 0x00, 0x1c,
-        // Section 3.4.1, Template Record: id 256, 5 fields.
-        0x01, 0x00, 0x00, 0x05,
-        // Section 3.2, Field Specifiers; sections 6.2: 2 and 6 in reduced size.
-        0x00, 0x08, 0x00, 0x04,
-        0x00, 0x02, 0x00, 0x03,
-        0x00, 0x06, 0x00, 0x01,
-        0x00, 0x99, 0x00, 0x08,
-        0x00, 0x3c, 0x00, 0x01,
-        // Options Template Set, length 20 with 2 octets of padding (section 3.3.1).
-        0x00, 0x03, 0x00, 0x14,
-        // Section 3.4.2.2, Options Template Record: id 300, 2 fields, 1 of them scope.
-        0x01, 0x2c, 0x00, 0x02, 0x00, 0x01,
-        0x00, 0x95, 0x00, 0x04,
-        0x00, 0x22, 0x00, 0x04,
-        0x00, 0x00,
-        // Data Set of template 256, length 40 with 2 octets of padding: two records of 17 octets.
-        0x01, 0x00, 0x00, 0x28,
-        192, 0, 2, 1, 0x00, 0x01, 0x02, 0x12, 0x00, 0x00, 0x01, 0xa2, 0x0e, 0x49, 0x14, 0xc8, 4,
-        192, 0, 2, 1, 0x00, 0x01, 0x02, 0x12, 0x00, 0x00, 0x01, 0xa2, 0x0e, 0x49, 0x14, 0xc8, 4,
-        0x00, 0x00,
-        // Data Set of template 300, length 12.
-        0x01, 0x2c, 0x00, 0x0c,
-        0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x10,
-    ];
-    assert_eq!(hex(&buffer[1..]), hex(&wanted));
-    assert_eq!(buffer[0], 0x77);
-    assert_eq!(message.length(), wanted.len());
-    assert_eq!((message.data_records(), message.templates()), (3, 2));
-    assert_eq!(message.sequence(), 0x0a0b_0c0d);
-    session.commit(message).unwrap();
-    assert_eq!(session.sequence(), 0x0a0b_0c10);
-}
-
-#[test]
-fn golden_netflow_v9() {
-    let (flows, sampling) = (
-        flow_layout(Protocol::NetflowV9),
-        sampling_layout(Protocol::NetflowV9),
-    );
-    let mut session = session(Protocol::NetflowV9);
-    session.register(&flows).unwrap();
-    session.register(&sampling).unwrap();
-    let mut buffer = Vec::new();
-    let mut writer = session.begin(&mut buffer, NOW_MS);
-    assert_eq!(writer.write(&flows, &FLOW), Ok(Written::Done));
-    assert_eq!(
-        writer.write(&sampling, &Sampling { interval: 16 }),
-        Ok(Written::Done)
-    );
-    let message = writer.finish().unwrap();
-
-    #[rustfmt::skip]
-    let wanted = [
-        // Section 5.1, Packet Header: version, count 4 (2 templates, 2 records), sysUptime 101,000 ms
-        // at the end of the current second, UNIX Secs of the same instant, sequence, Source ID.
-        0x00, 0x09, 0x00, 0x04, 0x00, 0x01, 0x8a, 0x88,
-        0x6b, 0x05, 0xb4, 0x81, 0x0a, 0x0b, 0x0c, 0x0d,
-        0x00, 0x00, 0x00, 0x07,
-        // Section 5.2, Template FlowSet: id 0, length 28; template 256 of 5 fields.
-        0x00, 0x00, 0x00, 0x1c,
-        0x01, 0x00, 0x00, 0x05,
-        0x00, 0x08, 0x00, 0x04,
-        0x00, 0x02, 0x00, 0x03,
-        0x00, 0x06, 0x00, 0x01,
-        0x00, 0x15, 0x00, 0x04,
-        0x00, 0x3c, 0x00, 0x01,
-        // Section 6.1, Options Template FlowSet: id 1, length 20; template 300, 4 octets of scope
-        // specifiers, 4 octets of option specifiers; scope type 1 (System); padding.
-        0x00, 0x01, 0x00, 0x14,
-        0x01, 0x2c, 0x00, 0x04, 0x00, 0x04,
-        0x00, 0x01, 0x00, 0x04,
-        0x00, 0x22, 0x00, 0x04,
-        0x00, 0x00,
-        // Section 5.3, Data FlowSet: id 256, length 20; LAST_SWITCHED 100,200 ms; padding.
-        0x01, 0x00, 0x00, 0x14,
-        192, 0, 2, 1, 0x00, 0x01, 0x02, 0x12, 0x00, 0x01, 0x87, 0x68, 4,
-        0x00, 0x00, 0x00,
-        // Section 6.2, Options Data.
-        0x01, 0x2c, 0x00, 0x0c,
-        0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x10,
-    ];
-    assert_eq!(hex(&buffer), hex(&wanted));
-    assert_eq!((message.data_records(), message.templates()), (2, 2));
-    session.commit(message).unwrap();
-    // Section 5.1: packets are counted, not records.
-    assert_eq!(session.sequence(), 0x0a0b_0c0e);
-}
-
 /// Fills messages to every limit and checks that what is full shows no trace.
+///
+/// Shows 7011/10.3.3/limit.
 #[test]
 fn full_leaves_no_trace_at_any_limit() {
     for protocol in [Protocol::Ipfix, Protocol::NetflowV9] {
@@ -290,6 +182,8 @@ fn an_unfinished_or_empty_message_leaves_the_buffer() {
 }
 
 /// RFC 7011 section 3.3.1: padding is shorter than any record of the set.
+///
+/// Shows 7011/3.3.1/padding-shorter.
 #[test]
 fn padding_is_shorter_than_a_record() {
     for octets in 1..=4_u16 {
@@ -315,6 +209,7 @@ fn padding_is_shorter_than_a_record() {
     }
 }
 
+/// Shows 7011/3.1/sequence, 3954/5.1/sequence.
 #[test]
 fn sequence_numbers_wrap() {
     for protocol in [Protocol::Ipfix, Protocol::NetflowV9] {
@@ -336,13 +231,14 @@ fn sequence_numbers_wrap() {
         assert_eq!(send(&[]), Some(u32::MAX), "templates alone");
         let next = match protocol {
             Protocol::Ipfix => [u32::MAX, 2],
-            Protocol::NetflowV9 => [0, 1],
+            Protocol::NetflowV9 | Protocol::NetflowV5 => [0, 1],
         };
         assert_eq!(send(&[FLOW, FLOW, FLOW]), Some(next[0]));
         assert_eq!(send(&[FLOW]), Some(next[1]));
     }
 }
 
+/// Shows 7011/8.4/again, 7011/8.4/again-configurable, 3954/7/clock.
 #[test]
 fn templates_follow_the_schedule() {
     let layout = flow_layout(Protocol::Ipfix);
@@ -449,6 +345,7 @@ fn scheduled_templates_do_not_starve_the_data() {
     assert!(data_records >= 19, "{data_records}");
 }
 
+/// Shows 7011/6.2/fits, 7011/6.1.9/low-bits-zero.
 #[test]
 fn values_are_fitted_to_their_field() {
     let layout = Layout::builder(Protocol::Ipfix, 256)
@@ -487,6 +384,88 @@ fn values_are_fitted_to_their_field() {
         0x3f, 0xe0, 0, 0, 0, 0, 0, 0,
     ];
     assert_eq!(hex(records), hex(&wanted));
+}
+
+/// RFC 7011 section 6: columns that know their type, and refuse others.
+#[test]
+fn typed_columns() {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    const WIDE: Element =
+        Element::enterprise(9, 1, "wide", AbstractType::Unsigned256, Semantics::Quantity);
+    const SINGLE: Element =
+        Element::enterprise(9, 2, "single", AbstractType::Float32, Semantics::Quantity);
+    let wide = |octets: &[u8]| {
+        let mut value = [0; 32];
+        value[32 - octets.len()..].copy_from_slice(octets);
+        value
+    };
+    let start = || Layout::<()>::builder(Protocol::Ipfix, 256);
+    let layout = start()
+        .ipv4(ie::SOURCE_IPV4_ADDRESS, |(), _| Ipv4Addr::new(192, 0, 2, 1))
+        .ipv6(ie::SOURCE_IPV6_ADDRESS, |(), _| Ipv6Addr::LOCALHOST)
+        .mac(ie::SOURCE_MAC_ADDRESS, |(), _| [2, 0, 0, 0, 0, 5])
+        .seconds(ie::FLOW_START_SECONDS, |(), _| 0x6b05_b480)
+        .seconds(ie::FLOW_END_SECONDS, |(), _| 1 << 32)
+        .milliseconds(ie::FLOW_END_MILLISECONDS, |(), context| {
+            context.export_time_ms
+        })
+        .float32(ie::SAMPLING_PROBABILITY, |(), _| 0.5)
+        .float32(SINGLE, |(), _| -1.0)
+        .unsigned256(WIDE, 32, move |(), _| wide(&[1, 2]))
+        .unsigned256(WIDE, 2, move |(), _| wide(&[1, 2]))
+        .unsigned256(WIDE, 2, move |(), _| wide(&[1, 0, 0]))
+        .unsigned(WIDE, 3, |(), _| 0x01_0203)
+        .variable_text(ie::INTERFACE_NAME, |()| "eth\u{e9}")
+        .build()
+        .unwrap();
+    let mut session = session(Protocol::Ipfix);
+    session.register(&layout).unwrap();
+    let mut buffer = Vec::new();
+    let mut writer = session.begin(&mut buffer, NOW_MS);
+    assert_eq!(writer.write(&layout, &()), Ok(Written::Done));
+    let _ = writer.finish().unwrap();
+    #[rustfmt::skip]
+    let mut wanted = vec![
+        192, 0, 2, 1,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+        2, 0, 0, 0, 0, 5,
+        0x6b, 0x05, 0xb4, 0x80, 0xff, 0xff, 0xff, 0xff,
+        0x00, 0x00, 0x01, 0xa2, 0x0e, 0x49, 0x14, 0xfa,
+        0x3f, 0, 0, 0, 0xbf, 0x80, 0, 0,
+    ];
+    wanted.extend([0; 30]);
+    wanted.extend([1, 2, 1, 2, 0xff, 0xff, 1, 2, 3]);
+    wanted.extend([5, b'e', b't', b'h', 0xc3, 0xa9]);
+    let end = 16 + 4 + layout.template_record().len() + 4;
+    assert_eq!(hex(&buffer[end..][..wanted.len()]), hex(&wanted));
+
+    let number = ie::PACKET_DELTA_COUNT;
+    let refused = [
+        start().ipv4(number, |(), _| Ipv4Addr::LOCALHOST),
+        start().ipv6(number, |(), _| Ipv6Addr::LOCALHOST),
+        start().mac(number, |(), _| [0; 6]),
+        start().seconds(number, |(), _| 0),
+        start().milliseconds(number, |(), _| 0),
+        start().float32(number, |(), _| 0.0),
+        start().float64(SINGLE, |(), _| 0.0),
+        start().unsigned256(number, 8, |(), _| [0; 32]),
+        start().variable_text(ie::BASIC_LIST, |()| ""),
+    ];
+    for builder in refused {
+        let error = builder.build().unwrap_err();
+        assert!(matches!(error, LayoutError::WrongType { .. }), "{error}");
+    }
+    // Section 6.2: no longer than natural, none shorter than an octet.
+    for length in [0, 33] {
+        let error = start().unsigned256(WIDE, length, |(), _| [0; 32]).build();
+        assert_eq!(
+            error.unwrap_err(),
+            LayoutError::IllegalLength {
+                element: WIDE,
+                length
+            }
+        );
+    }
 }
 
 #[test]
@@ -548,6 +527,7 @@ fn golden_enterprise_and_variable_length() {
     );
 }
 
+/// Shows 7011/3.4.1/template-id, 7011/6.2/others.
 #[test]
 fn mistakes_in_layouts() {
     use Protocol::{Ipfix, NetflowV9};
@@ -645,6 +625,7 @@ fn mistakes_in_layouts() {
     );
 }
 
+/// Shows 7011/3.4.2.2/scope-count.
 #[test]
 fn mistakes_in_scopes() {
     use Protocol::{Ipfix, NetflowV9};
@@ -673,6 +654,7 @@ fn mistakes_in_scopes() {
     );
 }
 
+/// Shows 7011/8/new-id.
 #[test]
 fn mistakes_in_sessions() {
     let layout = flow_layout(Protocol::Ipfix);
@@ -728,6 +710,8 @@ fn layouts_are_shared_and_sessions_move() {
 }
 
 /// A layout whose template found no room at the head of a message announces itself before its data.
+///
+/// Shows 7011/8.2/before-data, 3954/7/before-data.
 #[test]
 fn a_template_goes_before_its_first_record() {
     let layouts = [256, 257, 258].map(|id| flow_layout_as(Protocol::Ipfix, id));
@@ -763,6 +747,7 @@ fn a_template_goes_before_its_first_record() {
     assert_eq!((message.length(), message.templates()), (40, 0));
 }
 
+/// Shows 3954/8/switched.
 #[test]
 fn uptime_wraps_and_stops_at_zero() {
     let context = Context {

@@ -1,7 +1,8 @@
 //! An independent judge: Wireshark's dissector reads what the writer writes.
 
-use std::path::PathBuf;
-use std::process::Command;
+mod judge;
+
+use judge::Capture;
 
 use ipfix::{Layout, Protocol, Session, SessionOptions, Written, elements as ie, v9_scope};
 
@@ -49,7 +50,7 @@ fn layout(protocol: Protocol, id: u16, ipv6: bool) -> Layout<Flow> {
         Protocol::Ipfix => columns
             .unsigned(ie::FLOW_START_MILLISECONDS, 8, |flow, _| flow.start_ms)
             .unsigned(ie::FLOW_END_MILLISECONDS, 8, |flow, _| flow.end_ms),
-        Protocol::NetflowV9 => columns
+        Protocol::NetflowV9 | Protocol::NetflowV5 => columns
             .uptime(ie::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
             .uptime(ie::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms),
     }
@@ -64,7 +65,7 @@ fn interface_names(protocol: Protocol) -> Layout<&'static str> {
             .unsigned(ie::INGRESS_INTERFACE, 4, |_, _| 2)
             .end_of_scope()
             .variable(ie::INTERFACE_NAME, |name: &&'static str| name.as_bytes()),
-        Protocol::NetflowV9 => builder
+        Protocol::NetflowV9 | Protocol::NetflowV5 => builder
             .unsigned(v9_scope::INTERFACE, 4, |_, _| 2)
             .end_of_scope()
             .text(ie::INTERFACE_NAME, 16, |name| name),
@@ -104,7 +105,7 @@ fn tshark_reads_what_was_written() {
                 ["cflow.abstimestart", "cflow.abstimeend", "cflow.exporttime"],
                 ["59:59.016", "00:00.249", "1795536000"],
             ),
-            Protocol::NetflowV9 => (
+            Protocol::NetflowV9 | Protocol::NetflowV5 => (
                 ["cflow.timestart", "cflow.timeend", "cflow.unix_secs"],
                 ["3599.016000000", "3600.249000000", "1795536001"],
             ),
@@ -152,7 +153,7 @@ fn tshark_reads_what_was_written() {
         }
         let sequences = match protocol {
             Protocol::Ipfix => ["0", "4"],
-            Protocol::NetflowV9 => ["0", "1"],
+            Protocol::NetflowV9 | Protocol::NetflowV5 => ["0", "1"],
         };
         // The header's count of version 9: 3 templates and 4 records, then 4 records.
         if protocol == Protocol::NetflowV9 {
@@ -179,84 +180,5 @@ fn tshark_reads_what_was_written() {
         let found = Capture::new(protocol, &repeated).dissect(&problems);
         assert_eq!(found[0], ["", "", ""]);
         assert_eq!(found[1][2], sequences[1]);
-    }
-}
-
-/// A capture file in a directory of its own, removed when dropped.
-struct Capture {
-    directory: PathBuf,
-    file: PathBuf,
-    port: u16,
-}
-
-impl Capture {
-    fn new(protocol: Protocol, messages: &[Vec<u8>]) -> Self {
-        const LINKTYPE_RAW: u32 = 101;
-        const IPV4_HEADER_LENGTH: u16 = 20;
-        const UDP_HEADER_LENGTH: u16 = 8;
-        let directory = std::env::temp_dir().join(format!(
-            "ipfix-tshark-{}-{}",
-            std::process::id(),
-            protocol.version()
-        ));
-        std::fs::create_dir(&directory).unwrap();
-        let port = match protocol {
-            Protocol::Ipfix => 4739,
-            Protocol::NetflowV9 => 2055_u16,
-        };
-        let mut pcap = Vec::new();
-        for word in [0xa1b2_c3d4, 0x0002_0004, 0, 0, 65_535, LINKTYPE_RAW] {
-            pcap.extend(word.to_be_bytes());
-        }
-        for (second, message) in (1_795_536_000_u32..).zip(messages) {
-            let udp_length = UDP_HEADER_LENGTH + u16::try_from(message.len()).unwrap();
-            let length = IPV4_HEADER_LENGTH + udp_length;
-            for word in [second, 0, length.into(), length.into()] {
-                pcap.extend(word.to_be_bytes());
-            }
-            pcap.extend([0x45, 0]);
-            pcap.extend(length.to_be_bytes());
-            pcap.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
-            for half in [50_000, port, udp_length, 0] {
-                pcap.extend(half.to_be_bytes());
-            }
-            pcap.extend(message);
-        }
-        let file = directory.join("messages.pcap");
-        std::fs::write(&file, pcap).unwrap();
-        Self {
-            directory,
-            file,
-            port,
-        }
-    }
-
-    /// These fields of every packet; several values of a field are joined by commas.
-    fn dissect(&self, fields: &[&str]) -> Vec<Vec<String>> {
-        let mut command = Command::new("tshark");
-        command.env("TZ", "UTC").args(["-n", "-r"]).arg(&self.file);
-        command.args(["-d", &format!("udp.port=={},cflow", self.port)]);
-        command.args(["-T", "fields", "-E", "separator=/t", "-E", "occurrence=a"]);
-        command.args(["-E", "aggregator=,"]);
-        for field in fields {
-            command.args(["-e", field]);
-        }
-        let output = command.output().expect("tshark must be installed");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(|line| line.split('\t').map(str::to_owned).collect())
-            .collect()
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

@@ -3,7 +3,8 @@
 #
 #   install.sh build   what `cargo build` needs (and writes .cargo/local.toml)
 #   install.sh run     the same, and the BPF file system
-#   install.sh test    the same, and the collectors and tools of the end-to-end tests
+#   install.sh test    the same, and the collectors, decoders and tools that the tests need
+#   install.sh bench   the same, and other exporters to compare with
 #
 # Needs root, or sudo, only when something is missing. Safe to run again: it then does nothing.
 set -eu
@@ -19,7 +20,10 @@ test_packages() {
     echo nfdump pmacct softflowd tshark tcpdump
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
     # procps for `kill`, which a minimal system has only inside its shell.
-    echo python3 python3-dpkt procps
+    # groff-base reads the manual pages as a reader would.
+    echo python3 python3-dpkt python3-venv procps groff-base
+    # libFuzzer is written in it.
+    echo g++
 }
 
 main() {
@@ -29,14 +33,19 @@ main() {
     build) packages=$(build_packages) ;;
     run) packages="$(build_packages) iproute2" ;;
     test) packages="$(build_packages) $(test_packages)" ;;
-    *) fail "'$purpose' is not one of build, run, test" ;;
+    bench) packages="$(build_packages) $(test_packages) fprobe" ;;
+    *) fail "'$purpose' is not one of build, run, test, bench" ;;
     esac
     # shellcheck disable=SC2086 # one word for each package
     install_missing $packages
     name_kernel_headers "$root/.cargo/local.toml"
     command -v cargo >/dev/null || fail "there is no cargo: install Rust by https://rustup.rs and open a new shell"
     case $purpose in
-    run | test) mount_bpffs ;;
+    run) mount_bpffs ;;
+    test | bench)
+        mount_bpffs
+        install_judges "$root/ipfix/tests/judges/requirements.txt" "$root/.venv"
+        ;;
     esac
 }
 
@@ -78,6 +87,20 @@ mount_bpffs() {
     if ! grep -qs ' /sys/fs/bpf bpf ' /proc/mounts; then
         echo "setup: mounting the BPF file system on /sys/fs/bpf"
         as_root mount -t bpf -o mode=0700 bpf /sys/fs/bpf || fail "no BPF file system could be mounted on /sys/fs/bpf"
+    fi
+}
+
+# Decoders of others, from PyPI, which judge our messages. Debian has none of them.
+install_judges() {
+    if ! cmp -s "$1" "$2/requirements.txt"; then
+        echo "setup: installing the Python packages of $1 into $2"
+        rm -rf "$2"
+        # Debian's own, whatever else is first in PATH.
+        /usr/bin/python3 -m venv "$2"
+        "$2/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$1" ||
+            fail "the packages of $1 could not be installed from PyPI"
+        # Last: what is there is then complete.
+        cp "$1" "$2/requirements.txt"
     fi
 }
 

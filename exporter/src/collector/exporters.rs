@@ -380,8 +380,8 @@ mod tests {
         assert_eq!(
             exporters.trouble.line().unwrap(),
             "datagrams that cannot be read: 2 (the last from 127.0.0.1:2: octet 0: message header: \
-             version 18245 is neither 10 (IPFIX) nor 9 (NetFlow v9)); data sets whose template has \
-             not come yet: 1 (the last from 127.0.0.1:3, domain 5, template 256)"
+             version 18245 is not 10 (IPFIX), 9 (NetFlow v9) or 5 (NetFlow v5) (RFC 7011 section \
+             3.1)); data sets whose template has not come yet: 1 (the last from 127.0.0.1:3, domain 5, template 256)"
         );
         exporters.report();
         assert_eq!(exporters.trouble.line(), None);

@@ -390,7 +390,7 @@ mod tests {
             template.extend(number(octets.len()));
             data.extend_from_slice(octets);
         }
-        let mut sets = protocol.template_set_id().to_be_bytes().to_vec();
+        let mut sets = protocol.template_set_id().unwrap().to_be_bytes().to_vec();
         sets.extend(number(4 + template.len()));
         sets.extend(template);
         sets.extend([1, 0]);
@@ -403,7 +403,7 @@ mod tests {
                 message.extend(number(16 + sets.len()));
                 message.extend(seconds);
             }
-            Protocol::NetflowV9 => {
+            Protocol::NetflowV9 | Protocol::NetflowV5 => {
                 message.extend(number(2));
                 message.extend(uptime.to_be_bytes());
                 message.extend(seconds);

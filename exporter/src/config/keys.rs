@@ -12,8 +12,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::kind::{
-    Address, CollectorAddress, DirectionList, Directory, Integer, Kind, Listen, Name, OneOf,
-    Patterns, PowerOfTwo, Time,
+    Address, CollectorAddress, DirectionList, Directory, ElementList, Integer, Kind, Listen, Name,
+    OneOf, Patterns, PowerOfTwo, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
 use super::{DuplicatesMode, Protocol};
@@ -194,9 +194,11 @@ keys! {
         NAME "name": Name = Name, (optional "the address", "\"noc\""),
             "What logs and statistics call this collector; no two have the same name.";
         ADDRESS "address": CollectorAddress = CollectorAddress, (required "\"192.0.2.10:4739\""),
-            "Where it listens. Without a port: 4739 for ipfix, 2055 for netflow-v9.";
-        PROTOCOL "protocol": OneOf<Protocol> = OneOf(&[("ipfix", Protocol::Ipfix), ("netflow-v9", Protocol::NetflowV9)]), (default Protocol::Ipfix),
-            "What it understands.";
+            "Where it listens. Without a port: 4739 for ipfix, 2055 for netflow-v9 and netflow-v5.";
+        PROTOCOL "protocol": OneOf<Protocol> = OneOf(&[("ipfix", Protocol::Ipfix), ("netflow-v9", Protocol::NetflowV9), ("netflow-v5", Protocol::NetflowV5)]), (default Protocol::Ipfix),
+            "What it understands. NetFlow v5 has a record for IPv4 alone: what is not sent to another collector is counted as lost (not_in_protocol). It tells interfaces up to 65535, sampling up to 16383, and the domain in 16 bits (engine type and ID).";
+        ELEMENTS "elements": ElementList = ElementList, (optional "the elements that every known collector reads whole", "[\"sourceIPv4Address\", \"destinationIPv4Address\", \"sourceIPv6Address\", \"destinationIPv6Address\", \"sourceTransportPort\", \"destinationTransportPort\", \"protocolIdentifier\", \"packetDeltaCount/4\", \"octetDeltaCount/4\", \"flowStartMilliseconds\", \"flowEndMilliseconds\"]"),
+            "What a record tells, in this order, by IANA's names; not with netflow-v5. A record has those of the list that apply to it: of IPv4 or IPv6, of ICMP, of packets that entered (sourceMacAddress and the like) or left (post...); name both of a pair. The address of this exporter is all zero in the element of the other family. A slash and a number after a name give its length in octets, where it can have another than the usual one: octetDeltaCount and packetDeltaCount 4 to 8 (usually 8), tcpControlBits 1 or 2 (usually 1), deltaFlowCount 1 to 8 (usually 8), observationPointId 4 to 8 (usually 8), interfaceName 15 to 255 (usually variable, in NetFlow v9 16), paddingOctets 1 to 255 (must be given). What a shorter count cannot hold is sent as several records, to every collector: no octet is lost. There are: sourceIPv4Address, destinationIPv4Address, sourceIPv6Address, destinationIPv6Address, sourceTransportPort, destinationTransportPort, protocolIdentifier, ipVersion, icmpTypeCodeIPv4, icmpTypeCodeIPv6, icmpTypeIPv4, icmpCodeIPv4, icmpTypeIPv6, icmpCodeIPv6, flowId, octetDeltaCount, packetDeltaCount, deltaFlowCount, flowStartSeconds, flowEndSeconds, flowStartMilliseconds, flowEndMilliseconds, flowStartMicroseconds, flowEndMicroseconds, flowStartNanoseconds, flowEndNanoseconds, flowStartSysUpTime, flowEndSysUpTime, systemInitTimeMilliseconds, flowDurationMilliseconds, flowDurationMicroseconds, flowEndReason, ipClassOfService, postIpClassOfService, ipDiffServCodePoint, postIpDiffServCodePoint, ipPrecedence, postIpPrecedence, tcpControlBits, minimumTTL, maximumTTL, ingressInterface, egressInterface, interfaceName, flowDirection, observationPointId, sourceMacAddress, destinationMacAddress, postSourceMacAddress, postDestinationMacAddress, vlanId, postVlanId, dot1qVlanId, postDot1qVlanId, dot1qCustomerVlanId, postDot1qCustomerVlanId, ethernetType, exporterIPv4Address, exporterIPv6Address, meteringProcessId, exportingProcessId, samplingInterval, samplingAlgorithm, samplerMode, samplerRandomInterval, samplingProbability, paddingOctets.";
         SOURCE_ADDRESS "source-address": Address = Address, (optional "the address of the way to the collector", "\"192.0.2.1\""),
             "The address to send from. Many collectors know exporters by it.";
         SOURCE_PORT "source-port": Integer<NonZeroU16> = Integer { min: NonZeroU16::MIN, max: NonZeroU16::MAX }, (optional "a free port, kept while the exporter runs", "49739"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::types::{Directions, InterfacePattern, Interfaces, Target};
+use crate::export::columns::{COLUMNS, Column, Elements, Listed};
 
 /// A value as it stands in the file.
 pub type Spanned<'i> = toml::Spanned<DeValue<'i>>;
@@ -24,6 +25,11 @@ pub trait Kind: Sync {
 
     /// The value, or what is wrong with it.
     fn read(&self, value: &Spanned<'_>) -> Result<Self::Value, Mismatch>;
+
+    /// As [`read`](Self::read), with all that is wrong of a value that can have several mistakes.
+    fn read_all(&self, value: &Spanned<'_>) -> Result<Self::Value, Vec<Mismatch>> {
+        self.read(value).map_err(|mismatch| vec![mismatch])
+    }
 
     /// The value as TOML text that [`read`](Self::read) takes.
     fn write(&self, value: &Self::Value) -> String;
@@ -212,6 +218,137 @@ impl Kind for Patterns {
             .collect();
         format!("[{}]", texts.join(", "))
     }
+}
+
+/// The elements of records, with or without their length.
+pub struct ElementList;
+
+impl ElementList {
+    /// An item of the list, or what is wrong with it.
+    fn item(value: &Spanned<'_>) -> Result<Listed, Mismatch> {
+        let expected = |expected: String, hint: String| Mismatch {
+            span: Some(value.span()),
+            expected: Some(expected),
+            found: found(value.get_ref()) + &hint,
+        };
+        let an_element = || "the name of an element, such as \"octetDeltaCount\"".to_owned();
+        let Some(text) = value.get_ref().as_str() else {
+            return Err(expected(an_element(), String::new()));
+        };
+        let (name, octets) = match text.split_once('/') {
+            Some((name, octets)) => (name, Some(octets)),
+            None => (text, None),
+        };
+        let Some(column) = Column::named(name) else {
+            return Err(match ipfix::elements::by_name(name) {
+                Some(_) => expected(
+                    "an element that the meter can fill".to_owned(),
+                    nearest(name, NEARLY_THE_SAME),
+                ),
+                None => expected(an_element(), nearest(name, NEAR)),
+            });
+        };
+        let of_length = || {
+            let lengths = column.lengths();
+            let (least, most) = (lengths.start(), lengths.end());
+            let lengths = match most - least {
+                0 => least.to_string(),
+                1 => format!("{least} or {most}"),
+                _ => format!("{least} to {most}"),
+            };
+            let plural = if *most == 1 { "octet" } else { "octets" };
+            expected(format!("{name} of {lengths} {plural}"), String::new())
+        };
+        let octets = match octets {
+            // No sign, no zero before.
+            Some(text) => match text.parse::<u16>() {
+                Ok(octets) if octets.to_string() == text => Some(octets),
+                _ => return Err(of_length()),
+            },
+            None => None,
+        };
+        Listed::new(column, octets).ok_or_else(of_length)
+    }
+}
+
+impl Kind for ElementList {
+    type Value = Elements;
+
+    fn expected(&self) -> String {
+        "a list of elements, such as [\"sourceIPv4Address\", \"octetDeltaCount/4\"]".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<Elements, Mismatch> {
+        self.read_all(value).map_err(|mut mismatches| {
+            if mismatches.is_empty() {
+                Mismatch::of(value)
+            } else {
+                mismatches.swap_remove(0)
+            }
+        })
+    }
+
+    fn read_all(&self, value: &Spanned<'_>) -> Result<Elements, Vec<Mismatch>> {
+        let list = value.get_ref().as_array();
+        let items = list.ok_or_else(|| vec![Mismatch::of(value)])?;
+        let mut list: Vec<Listed> = Vec::new();
+        let mut mismatches = Vec::new();
+        for item in items {
+            match Self::item(item) {
+                Ok(listed) => {
+                    let column = listed.column;
+                    if !column.may_repeat() && list.iter().any(|before| before.column == column) {
+                        mismatches.push(Mismatch {
+                            expected: Some("each element once".to_owned()),
+                            found: format!("{} again", quote(column.element.name())),
+                            ..Mismatch::of(item)
+                        });
+                    } else {
+                        list.push(listed);
+                    }
+                }
+                Err(mismatch) => mismatches.push(mismatch),
+            }
+        }
+        if !mismatches.is_empty() {
+            return Err(mismatches);
+        }
+        Elements::new(list).ok_or_else(|| {
+            vec![Mismatch {
+                expected: Some("at least one element".to_owned()),
+                found: "an empty list".to_owned(),
+                ..Mismatch::of(value)
+            }]
+        })
+    }
+
+    fn write(&self, value: &Elements) -> String {
+        let texts: Vec<_> = value
+            .list()
+            .iter()
+            .map(|listed| quote(&listed.to_string()))
+            .collect();
+        format!("[{}]", texts.join(", "))
+    }
+}
+
+/// Below this two names have too little in common (Jaro-Winkler).
+const NEAR: f64 = 0.8;
+/// The same where both are right and mean something.
+const NEARLY_THE_SAME: f64 = 0.9;
+
+/// A hint at the element of the nearest name that the meter can fill, if it is as near as `near`.
+fn nearest(name: &str, near: f64) -> String {
+    let name = name.to_lowercase();
+    COLUMNS
+        .iter()
+        .map(|column| column.element.name())
+        .map(|known| (strsim::jaro_winkler(&name, &known.to_lowercase()), known))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .filter(|(likeness, _)| *likeness >= near)
+        .map_or_else(String::new, |(_, known)| {
+            format!("; did you mean \"{known}\"?")
+        })
 }
 
 /// A list of directions.

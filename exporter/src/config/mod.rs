@@ -19,6 +19,7 @@ use std::time::Duration;
 use keys::{Key, TABLES};
 use kind::Kind;
 
+pub use crate::export::columns::Elements;
 pub use crate::meter::DuplicatesMode;
 pub use ipfix::Protocol;
 pub use read::{Errors, Loaded, Position, Problem, parse};
@@ -94,6 +95,8 @@ pub struct Collector {
     pub address: Endpoint,
     /// What it understands.
     pub protocol: Protocol,
+    /// What its records tell; `None`: the default profile.
+    pub elements: Option<Elements>,
     /// The address to send from; `None`: the routing's choice.
     pub source_address: Option<IpAddr>,
     /// The port to send from; `None`: a free one, kept.
@@ -119,6 +122,7 @@ impl Collector {
             name,
             address,
             protocol,
+            elements: None,
             source_address: None,
             source_port: None,
             domain_id: None,
@@ -276,6 +280,7 @@ impl Config {
             out.key(&key::NAME, &collector.name);
             out.key(&key::ADDRESS, &target);
             out.key(&key::PROTOCOL, &collector.protocol);
+            out.some(&key::ELEMENTS, collector.elements.as_ref());
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
             out.some(&key::SOURCE_PORT, collector.source_port.as_ref());
             out.some(&key::DOMAIN_ID, collector.domain_id.as_ref());

@@ -5,15 +5,23 @@ use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::Range;
+use std::time::Duration;
 
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::keys::{self, Key, Optional, Required, TABLES, Table, WithDefault};
 use super::kind::{self, Kind, Mismatch, Spanned};
 use super::{
-    Collector, Config, Daemon, Endpoint, Log, Metering, Metrics, Observation, default_cache_slots,
-    default_port,
+    Collector, Config, Daemon, Elements, Endpoint, Log, Metering, Metrics, Observation, Protocol,
+    default_cache_slots, default_port,
 };
+use crate::export::layouts::{self, Unfit};
+use ipfix::elements as e;
+
+/// Octets of a message where nothing else is known (RFC 7011 section 10.3.3).
+const LEAST_MESSAGE: u16 = 512;
+/// The longest active timeout with which a flow's duration fits 32 bits of microseconds.
+const LONGEST_MICROSECONDS: Duration = Duration::from_hours(1);
 
 /// A line and a column, both from 1; columns are counted in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,7 +146,7 @@ impl Reader<'_> {
         let observation = self.observation(&section);
         let section = self.section(document, "metering");
         let metering = self.metering(&section, &observation);
-        let collectors = self.collectors(document);
+        let collectors = self.collectors(document, &observation.observation, &metering);
         let section = self.section(document, "metrics");
         let metrics = self.metrics(&section);
         let section = self.section(document, "daemon");
@@ -232,7 +240,12 @@ impl Reader<'_> {
     }
 
     /// `None` where a collector is unusable (which is an error).
-    fn collectors(&mut self, document: &DeTable<'_>) -> Option<Vec<Collector>> {
+    fn collectors(
+        &mut self,
+        document: &DeTable<'_>,
+        observation: &Observation,
+        metering: &Metering,
+    ) -> Option<Vec<Collector>> {
         let (table, value) = (table("collector"), document.get("collector"));
         let list = match value.map(|value| (value, value.get_ref())) {
             Some((_, DeValue::Array(list)))
@@ -278,6 +291,25 @@ impl Reader<'_> {
         }
         let collectors: Vec<_> = collectors.into_iter().collect::<Option<_>>()?;
         self.clashes(&collectors);
+        for (collector, section) in &collectors {
+            if collector.protocol == Protocol::NetflowV5 {
+                self.netflow_v5(collector, section, observation);
+            } else {
+                self.elements(collector, section, observation, metering);
+            }
+        }
+        let mut protocols = collectors.iter().map(|(collector, _)| collector.protocol);
+        if let Some((_, section)) = collectors.first()
+            && protocols.all(|protocol| protocol == Protocol::NetflowV5)
+        {
+            self.warn(
+                section.span_of(keys::collector::PROTOCOL.name),
+                dotted(&keys::collector::PROTOCOL),
+                "NetFlow v5 has no record for IPv6: without a collector of another protocol it is \
+                 counted as lost (not_in_protocol)"
+                    .to_owned(),
+            );
+        }
         Some(
             collectors
                 .into_iter()
@@ -291,6 +323,7 @@ impl Reader<'_> {
         let protocol = self.value(section, &key::PROTOCOL);
         let target = self.required(section, &key::ADDRESS);
         let name = self.optional(section, &key::NAME);
+        let elements = self.optional(section, &key::ELEMENTS);
         let source_address = self.optional(section, &key::SOURCE_ADDRESS);
         let source_port = self.optional(section, &key::SOURCE_PORT);
         let domain_id = self.optional(section, &key::DOMAIN_ID);
@@ -329,6 +362,7 @@ impl Reader<'_> {
             name: name.unwrap_or_else(|| address.to_string()),
             address,
             protocol,
+            elements,
             source_address,
             source_port,
             domain_id,
@@ -337,6 +371,123 @@ impl Reader<'_> {
             max_message_size,
             rate_limit: NonZeroU32::new(rate_limit),
         })
+    }
+
+    /// What the fixed form of `NetFlow` v5 has no room for.
+    fn netflow_v5(
+        &mut self,
+        collector: &Collector,
+        section: &Section<'_, '_>,
+        observation: &Observation,
+    ) {
+        use keys::collector as key;
+        if section.entry(key::ELEMENTS.name).is_some() {
+            self.error(
+                section.span_of(key::ELEMENTS.name),
+                Some(dotted(&key::ELEMENTS)),
+                "expected no such key, because NetFlow v5 has one record whose fields are fixed, found \
+                 a list"
+                    .to_owned(),
+            );
+        }
+        for name in [key::TEMPLATE_INTERVAL.name, key::TEMPLATE_MESSAGES.name] {
+            if section.entry(name).is_some() {
+                self.warn(
+                    section.span_of(name),
+                    format!("collector.{name}"),
+                    "NetFlow v5 has no templates: the key means nothing".to_owned(),
+                );
+            }
+        }
+        let domain = collector.domain_id.unwrap_or(observation.domain_id);
+        if u16::try_from(domain).is_err() {
+            self.error(
+                section.span_of(key::DOMAIN_ID.name),
+                Some(dotted(&key::DOMAIN_ID)),
+                format!(
+                    "expected an integer from 0 to 65535 for the engine type and ID of NetFlow v5, \
+                     found {domain}"
+                ),
+            );
+        }
+        let sampling = observation.sampling.get();
+        if layouts::netflow_v5_sampling(sampling).is_none() {
+            self.error(
+                section.span_of(key::PROTOCOL.name),
+                Some(dotted(&key::PROTOCOL)),
+                format!(
+                    "expected \"ipfix\" or \"netflow-v9\" with observation.sampling = {sampling}, \
+                     because NetFlow v5 tells at most 16383, found \"netflow-v5\""
+                ),
+            );
+        }
+    }
+
+    /// Whether a collector's elements can be what it is sent.
+    fn elements(
+        &mut self,
+        collector: &Collector,
+        section: &Section<'_, '_>,
+        observation: &Observation,
+        metering: &Metering,
+    ) {
+        use keys::collector as key;
+        let Some(elements) = &collector.elements else {
+            return;
+        };
+        let name = key::ELEMENTS.name;
+        let items = section
+            .entry(name)
+            .and_then(|value| value.get_ref().as_array());
+        let mut sound = true;
+        for (item, listed) in items.into_iter().flatten().zip(elements.list()) {
+            let expected = if !listed.column.is_carried_by(collector.protocol) {
+                "an element that NetFlow v9 can carry, which has no timestamps of microseconds or \
+                 nanoseconds"
+                    .to_owned()
+            } else if let Some(expected) = unfilled(listed.column.element, observation, metering) {
+                expected
+            } else {
+                continue;
+            };
+            sound = false;
+            let found = kind::found(item.get_ref());
+            self.error(
+                item.span(),
+                Some(dotted(&key::ELEMENTS)),
+                format!("expected {expected}, found {found}"),
+            );
+        }
+        if !sound {
+            return;
+        }
+        // Where the path's MTU decides, it may decide for the least.
+        let max_message = collector.max_message_size.unwrap_or(LEAST_MESSAGE);
+        let unfit = layouts::fits(collector.protocol, elements, max_message);
+        if let Err(unfit) = unfit {
+            self.error(
+                section.span_of(name),
+                Some(dotted(&key::ELEMENTS)),
+                unfit_message(unfit, collector.max_message_size, elements),
+            );
+        }
+        let has = |element| {
+            let list = elements.list().iter();
+            list.map(|listed| listed.column.element)
+                .any(|listed| listed == element)
+        };
+        let ipv4 = has(e::SOURCE_IPV4_ADDRESS) || has(e::DESTINATION_IPV4_ADDRESS);
+        let ipv6 = has(e::SOURCE_IPV6_ADDRESS) || has(e::DESTINATION_IPV6_ADDRESS);
+        if ipv4 != ipv6 {
+            let family = if ipv4 { "IPv6" } else { "IPv4" };
+            self.warn(
+                section.span_of(name),
+                dotted(&key::ELEMENTS),
+                format!(
+                    "there are no addresses of {family} in the list: its flows are sent without any"
+                ),
+            );
+        }
     }
 
     /// What two collectors cannot have, or should not.
@@ -445,22 +596,24 @@ impl Reader<'_> {
 
     fn read<K: Kind, P>(&mut self, section: &Section<'_, '_>, key: &Key<K, P>) -> Option<K::Value> {
         let value = section.entry(key.name)?;
-        match key.kind.read(value) {
-            Ok(value) => Some(value),
-            Err(Mismatch {
-                span,
-                expected,
-                found,
-            }) => {
-                let expected = expected.unwrap_or_else(|| key.kind.expected());
-                self.error(
-                    span.unwrap_or_else(|| value.span()),
-                    Some(dotted(key)),
-                    format!("expected {expected}, found {found}"),
-                );
-                None
-            }
+        let mismatches = match key.kind.read_all(value) {
+            Ok(value) => return Some(value),
+            Err(mismatches) => mismatches,
+        };
+        for Mismatch {
+            span,
+            expected,
+            found,
+        } in mismatches
+        {
+            let expected = expected.unwrap_or_else(|| key.kind.expected());
+            self.error(
+                span.unwrap_or_else(|| value.span()),
+                Some(dotted(key)),
+                format!("expected {expected}, found {found}"),
+            );
         }
+        None
     }
 
     fn unknown_tables(&mut self, document: &DeTable<'_>) {
@@ -590,6 +743,53 @@ impl ObservationSection {
                 .unwrap_or_else(|| default_cache_slots(max_flows)),
             ..self.observation
         }
+    }
+}
+
+/// What would have to be different that the meter can fill an element, or `None` if it can.
+fn unfilled(
+    element: ipfix::Element,
+    observation: &Observation,
+    metering: &Metering,
+) -> Option<String> {
+    let agent = observation.agent_address;
+    if element == e::EXPORTER_IPV4_ADDRESS && agent.is_some_and(|agent| agent.is_ipv6()) {
+        return Some("exporterIPv6Address like observation.agent-address".to_owned());
+    }
+    if element == e::EXPORTER_IPV6_ADDRESS && agent.is_some_and(|agent| agent.is_ipv4()) {
+        return Some("exporterIPv4Address like observation.agent-address".to_owned());
+    }
+    // Its 32 bits end after 71 minutes.
+    if element == e::FLOW_DURATION_MICROSECONDS && metering.active_timeout > LONGEST_MICROSECONDS {
+        return Some(
+            "flowDurationMilliseconds, or metering.active-timeout of at most \"1h\"".to_owned(),
+        );
+    }
+    None
+}
+
+/// Why a list of elements cannot be a collector's.
+fn unfit_message(unfit: Unfit, max_message: Option<u16>, elements: &Elements) -> String {
+    match unfit {
+        Unfit::Nothing(kind) => format!(
+            "expected also an element that every record has, such as \"octetDeltaCount\", found none \
+             for records of {kind}"
+        ),
+        Unfit::TooLong { kind, needed } => {
+            let limit = match max_message {
+                Some(octets) => format!("max-message-size, {octets} octets"),
+                None => format!(
+                    "{LEAST_MESSAGE} octets, the least that a path takes (max-message-size allows more)"
+                ),
+            };
+            format!(
+                "expected elements of which a template and a record fit in {limit}, found {} that take \
+                 {needed} for records of {kind}",
+                elements.list().len()
+            )
+        }
+        // What else the library asks of a layout the table keeps to.
+        Unfit::Layout(kind, error) => format!("expected a layout of {kind}, found: {error}"),
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::export::{Column, Listed};
 
 /// A configuration in which nothing has its default.
 const FULL: &str = r#"
@@ -22,6 +23,7 @@ duplicates = "drop"
 name = 'the "noc"'
 address = "192.0.2.10"
 protocol = "netflow-v9"
+elements = ["sourceIPv4Address", "octetDeltaCount/4", "paddingOctets/3", "paddingOctets/1"]
 source-address = "192.0.2.1"
 source-port = 2056
 domain-id = 7
@@ -94,6 +96,8 @@ fn the_defaults_are_the_meters_own() {
     assert_eq!(metering.duplicates, policy.duplicates);
 }
 
+/// Shows 3954/3.2/inactive, 3954/3.2/active-configurable, 7011/10.1/ports,
+/// 7011/8.4/again-configurable, 3954/7/configurable.
 #[test]
 fn every_key_reaches_its_field() {
     let config = config(FULL);
@@ -127,6 +131,17 @@ fn every_key_reaches_its_field() {
                 port: NonZeroU16::new(2055).unwrap(),
             },
             protocol: Protocol::NetflowV9,
+            elements: Elements::new(
+                [
+                    ("sourceIPv4Address", None),
+                    ("octetDeltaCount", Some(4)),
+                    ("paddingOctets", Some(3)),
+                    ("paddingOctets", Some(1)),
+                ]
+                .into_iter()
+                .map(|(name, octets)| Listed::new(Column::named(name).unwrap(), octets).unwrap())
+                .collect(),
+            ),
             source_address: Some(IpAddr::from([192, 0, 2, 1])),
             source_port: NonZeroU16::new(2056),
             domain_id: Some(7),
@@ -241,6 +256,37 @@ fn keys_are_described_once_and_in_full() {
 }
 
 #[test]
+fn the_key_of_elements_names_them_all_with_their_lengths() {
+    let doc = keys::collector::ELEMENTS.doc;
+    for column in crate::export::columns::COLUMNS {
+        let name = column.element.name();
+        let listed = [format!(" {name},"), format!(" {name}.")];
+        assert!(listed.iter().any(|text| doc.contains(text)), "{name}");
+        let (least, most) = column.lengths().into_inner();
+        if least != most {
+            let or = format!("{name} {least} or {most}");
+            let to = [
+                format!("{name} {least} to {most}"),
+                format!("{name} and packetDeltaCount {least} to {most}"),
+                format!("octetDeltaCount and {name} {least} to {most}"),
+                or,
+            ];
+            assert!(to.iter().any(|text| doc.contains(text)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn elements_are_written_as_given() {
+    let text = "[[collector]]\naddress = \"192.0.2.1\"\nelements = [\"octetDeltaCount/8\", \
+                \"tcpControlBits\", \"interfaceName/16\", \"interfaceName\"]\n";
+    assert!(errors(text).contains("found \"interfaceName\" again"));
+    let text = text.replace(", \"interfaceName\"]", "]");
+    let line = "\nelements = [\"octetDeltaCount/8\", \"tcpControlBits\", \"interfaceName/16\"]\n";
+    assert!(config(&text).to_toml().contains(line));
+}
+
+#[test]
 fn all_mistakes_of_a_file_are_reported_at_once() {
     let text = "[metering]\nidle-timeout = 15\nmax-flow = 3\n[log]\nlevel = \"loud\"\n";
     assert_eq!(
@@ -293,7 +339,7 @@ fn columns_count_characters() {
     );
     assert_eq!(
         errors("[[collector]]\naddress = \"h\"\nname = \"ü\"\nprotocol = [\"ü\", 1]"),
-        "f:4:12: collector.protocol: expected \"ipfix\" or \"netflow-v9\", found a list"
+        "f:4:12: collector.protocol: expected \"ipfix\", \"netflow-v9\" or \"netflow-v5\", found a list"
     );
 }
 
@@ -325,6 +371,38 @@ fn what_is_probably_not_meant_is_warned_of() {
           everything twice"
         ]
     );
+    let version_5 = format!("{COLLECTOR}protocol = \"netflow-v5\"\n");
+    assert_eq!(
+        warnings(&version_5),
+        [
+            "f:3:12: collector.protocol: NetFlow v5 has no record for IPv6: without a collector of \
+             another protocol it is counted as lost (not_in_protocol)"
+        ]
+    );
+    let templates = format!("{version_5}template-messages = 5\ntemplate-interval = \"5s\"\n");
+    assert_eq!(
+        warnings(&templates)[1..],
+        [
+            "f:4:21: collector.template-messages: NetFlow v5 has no templates: the key means nothing",
+            "f:5:21: collector.template-interval: NetFlow v5 has no templates: the key means nothing"
+        ]
+    );
+    let both = version_5 + "[[collector]]\naddress = \"192.0.2.2\"\n";
+    assert_eq!(warnings(&both), [""; 0]);
+    let elements = |list: &str| warnings(&format!("{COLLECTOR}elements = [{list}]\n"));
+    assert_eq!(
+        elements("\"sourceIPv4Address\", \"octetDeltaCount\""),
+        [
+            "f:3:12: collector.elements: there are no addresses of IPv6 in the list: its flows are sent \
+             without any"
+        ]
+    );
+    for sound in [
+        "\"sourceIPv4Address\", \"destinationIPv6Address\", \"octetDeltaCount\"",
+        "\"octetDeltaCount\", \"ingressInterface\"",
+    ] {
+        assert_eq!(elements(sound), [""; 0]);
+    }
     let rare = format!("{COLLECTOR}template-interval = \"1h\"\n");
     assert_eq!(warnings(&rare).len(), 1);
 }

@@ -139,7 +139,7 @@ pub fn default_port(protocol: Protocol) -> NonZeroU16 {
     const NETFLOW: NonZeroU16 = NonZeroU16::new(2055).unwrap();
     match protocol {
         Protocol::Ipfix => IPFIX,
-        Protocol::NetflowV9 => NETFLOW,
+        Protocol::NetflowV9 | Protocol::NetflowV5 => NETFLOW,
     }
 }
 

@@ -36,6 +36,8 @@ const LAST_BATCHES: Duration = Duration::from_secs(10);
 /// Numbers that the meter's thread leaves for others to read.
 #[derive(Debug, Default)]
 pub struct Gauges {
+    /// How often the thread has gone round: it stands still when the thread does.
+    pub rounds: AtomicU64,
     /// Flows in the cache.
     pub flows: AtomicU64,
     /// Octets of the cache's memory.
@@ -151,13 +153,20 @@ impl Thread {
         for retired in std::mem::take(&mut self.with.retired) {
             self.read_out(retired);
         }
+        let taking_over = self.takeover.is_some();
+        self.with
+            .gauges
+            .taking_over
+            .store(taking_over, Ordering::Relaxed);
         let mut next_expiry = Instant::now();
         let mut next_turn = Instant::now() + self.with.drain_interval;
         loop {
             let read = self.read();
             let now = Instant::now();
-            // An interface that is gone waits for its last packets: no need to let it wait long.
-            if (now >= next_turn || !self.gone.is_empty()) && self.turns.request() {
+            // An interface that is gone waits for its last packets, and the ledger to know what died
+            // with an exporter before: no need to let them wait long.
+            let hurry = !self.gone.is_empty() || self.takeover.is_some();
+            if (now >= next_turn || hurry) && self.turns.request() {
                 next_turn = now + self.with.drain_interval;
             }
             if now >= next_expiry {
@@ -171,6 +180,7 @@ impl Thread {
                 }
             }
             self.send();
+            self.with.gauges.rounds.fetch_add(1, Ordering::Relaxed);
             self.with
                 .gauges
                 .flows

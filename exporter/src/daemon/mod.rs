@@ -6,11 +6,12 @@
 pub mod control;
 mod interfaces;
 mod kept;
+mod manager;
 mod metering;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{Collector, CollectorHandle, Export, InterfaceRecord, Shared, address_facing};
+use crate::export::{Collectors, InterfaceRecord, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
@@ -20,6 +21,7 @@ use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
 use interfaces::Watched;
 use kept::{Kept, past};
+use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
 use status::Sources;
 use std::io;
@@ -32,7 +34,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 pub(crate) use metering::count;
 
@@ -102,7 +103,9 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let past = past(&account);
     let ledger = Arc::new(Ledger::resume(&past, Box::new(page.clone())));
     let gauges = Arc::new(Gauges::default());
-    gauges.taking_over.store(adopted, Ordering::Relaxed);
+    gauges
+        .taking_over
+        .store(adopted || !retired.is_empty(), Ordering::Relaxed);
     let sources = Sources {
         ledger: ledger.clone(),
         tables,
@@ -121,14 +124,9 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         sampling: config.observation.sampling.get(),
         ..Shared::default()
     }));
-    let mut collectors = Collectors {
-        running: Vec::new(),
-        tasks: JoinSet::new(),
-        began: UnixTime::from(SystemTime::now()),
-        told,
-    };
-    let export = collectors.set(&config, &ledger)?;
     let kept = Kept { pins, page };
+    let mut collectors = Collectors::new(UnixTime::from(SystemTime::now()), told);
+    let export = collectors.set(&config.collectors, config.observation.domain_id, &ledger)?;
     let metering = Metering {
         drain,
         drain_interval: config.observation.drain_interval,
@@ -206,14 +204,25 @@ impl Daemon {
         let (hand_over, mut handed_over) = mpsc::channel(1);
         let mut share = tokio::time::interval(SHARE_EVERY);
         let mut verify = tokio::time::interval(VERIFY_EVERY);
+        let mut watchdog = Watchdog::new();
+        let mut alive = tokio::time::interval(watchdog.interval());
         let mut netlink = true;
+        manager::ready(&self.summary());
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return None,
                 _ = signals.interrupt.recv() => return None,
                 Some(client) = handed_over.recv() => return Some(client),
-                _ = signals.hangup.recv() => self.reload(),
+                _ = signals.hangup.recv() => {
+                    manager::reloading();
+                    self.reload();
+                    manager::ready(&self.summary());
+                }
                 _ = share.tick() => self.share(),
+                _ = alive.tick() => {
+                    let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
+                    watchdog.alive(rounds, &self.summary());
+                }
                 _ = verify.tick() => if self.watched.verify() {
                     self.share();
                 },
@@ -258,6 +267,7 @@ impl Daemon {
     /// The end: all that was counted is exported as far as it can be. Nothing more is counted, or
     /// where there is a `successor`, for it.
     async fn stop(mut self, thread: JoinHandle<()>, successor: Option<Client>) -> Snapshot {
+        manager::stopping();
         let interfaces = self.watched.records();
         if successor.is_some() {
             tracing::info!("handing over: exporting what is held; programs and tables stay");
@@ -270,14 +280,8 @@ impl Daemon {
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         self.share_with(interfaces);
         // The queues end when the last handle is gone.
-        let Collectors {
-            running, mut tasks, ..
-        } = self.collectors;
-        drop(running);
-        let all = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
+        if !self.collectors.end(LAST_WORDS).await {
             tracing::warn!("a collector took too long: what it was not sent is lost");
-            tasks.shutdown().await;
         }
         let ledger = self.sources.ledger();
         if let Some(client) = successor {
@@ -314,7 +318,8 @@ impl Daemon {
         for key in needing_restart(&self.config, &new) {
             tracing::warn!(key, "changed, but takes effect at the next start only");
         }
-        match self.collectors.set(&new, &self.ledger) {
+        let domain = new.observation.domain_id;
+        match self.collectors.set(&new.collectors, domain, &self.ledger) {
             Ok(export) => {
                 let _ = self.meter.send(Command::Export(export));
             }
@@ -340,13 +345,25 @@ impl Daemon {
         let status = self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
-            &self.collectors.running,
+            self.collectors.running(),
             self.watched.status(),
         );
         match serde_json::to_value(&status) {
             Ok(value) => Reply::Ok(value),
             Err(error) => Reply::Error(error.to_string()),
         }
+    }
+
+    /// One line for `systemctl status`.
+    fn summary(&mut self) -> String {
+        let ledger = self.sources.ledger();
+        format!(
+            "interfaces: {}, collectors: {}, packets observed: {}, lost: {}",
+            self.watched.status().len(),
+            self.collectors.running().len(),
+            ledger.observed.packets,
+            ledger.lost.total().packets
+        )
     }
 
     /// Brings what collectors are told beside records up to date.
@@ -381,43 +398,6 @@ impl Daemon {
             ignored_first_ms: first,
             ignored_last_ms: last,
         }));
-    }
-}
-
-/// The collectors that run, and their tasks.
-struct Collectors {
-    running: Vec<CollectorHandle>,
-    tasks: JoinSet<()>,
-    began: UnixTime,
-    told: watch::Receiver<Arc<Shared>>,
-}
-
-impl Collectors {
-    /// Goes over to the collectors of a configuration: those that stay the same go on undisturbed,
-    /// those that are gone send what they have and end.
-    fn set(&mut self, config: &Config, ledger: &Arc<Ledger>) -> Result<Export, ipfix::LayoutError> {
-        let domain = config.observation.domain_id;
-        let mut running = Vec::new();
-        let mut new = Vec::new();
-        for collector in &config.collectors {
-            let same = self
-                .running
-                .iter()
-                .find(|handle| handle.is_for(collector, domain));
-            if let Some(handle) = same {
-                running.push(handle.clone());
-                continue;
-            }
-            let (handle, task) =
-                Collector::new(collector.clone(), domain, self.began, self.told.clone())?;
-            running.push(handle);
-            new.push(task);
-        }
-        for task in new {
-            self.tasks.spawn(task.run());
-        }
-        self.running = running;
-        Ok(Export::new(ledger.clone(), self.running.clone()))
     }
 }
 

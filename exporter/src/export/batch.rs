@@ -1,23 +1,30 @@
 //! Batches of Flow Records on their way to one or more collectors.
 
-use super::layouts;
+use super::kinds;
 use crate::ledger::{Count, Ledger, LossReason};
 use crate::record::Record;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What became of a record: no collector was sent it so far, or some was, or it could not be for the
+/// protocol.
+const UNDECIDED: u8 = 0;
+const SENT: u8 = 1;
+const NOT_IN_PROTOCOL: u8 = 2;
 
 /// Flow Records that left the meter together.
 ///
 /// A batch stands in the ledger's export queue from [`Batch::new`] on. A record leaves it when the
-/// first collector was sent it; those that no collector was sent are lost, for the reason last given,
-/// when the batch is dropped: when the last collector has done with it.
+/// first collector was sent it; those that no collector was sent are lost when the batch is dropped,
+/// when the last collector has done with it: because of a protocol, or for the reason last given for
+/// the batch.
 #[derive(Debug)]
 pub struct Batch {
     /// Those of one layout stand together.
     records: Vec<Record>,
     total: Count,
-    sent: Box<[AtomicBool]>,
+    fates: Box<[AtomicU8]>,
     ledger: Arc<Ledger>,
     /// What becomes of records that no collector was sent.
     otherwise: Mutex<LossReason>,
@@ -29,12 +36,12 @@ impl Batch {
     /// They change places: records of one layout come together, each kind in the order it came in,
     /// so that they can be encoded many at a time and a set's header is paid once.
     pub fn new(mut records: Vec<Record>, ledger: Arc<Ledger>, otherwise: LossReason) -> Self {
-        records.sort_by_key(layouts::position);
-        let sent = records.iter().map(|_| AtomicBool::new(false)).collect();
+        records.sort_by_key(kinds::position);
+        let fates = records.iter().map(|_| AtomicU8::new(UNDECIDED)).collect();
         Self {
             total: count(&records),
             records,
-            sent,
+            fates,
             ledger,
             otherwise: Mutex::new(otherwise),
         }
@@ -58,10 +65,17 @@ impl Batch {
     /// The records from `position` on that have one layout.
     pub fn run(&self, position: usize) -> &[Record] {
         let rest = self.records.get(position..).unwrap_or_default();
-        let Some(first) = rest.first().map(layouts::position) else {
+        let Some(first) = rest.first().map(kinds::position) else {
             return &[];
         };
-        &rest[..rest.partition_point(|record| layouts::position(record) <= first)]
+        &rest[..rest.partition_point(|record| kinds::position(record) <= first)]
+    }
+
+    /// The sampling interval of the record at `position`; 1 where there is none.
+    pub fn sampling(&self, position: usize) -> u32 {
+        self.records
+            .get(position)
+            .map_or(1, |record| record.id.sampling)
     }
 
     /// The packets and octets of some of its records.
@@ -72,14 +86,27 @@ impl Batch {
     /// Notes that the records at `positions` were sent: those that were not before are exported. To
     /// be called at once, so that the ledger knows of every datagram even if the process is killed.
     pub fn sent(&self, positions: Range<usize>) {
-        let sent = self.sent.get(positions.clone()).unwrap_or_default();
+        let fates = self.fates.get(positions.clone()).unwrap_or_default();
         let records = self.records.get(positions).unwrap_or_default();
         let first_time = records
             .iter()
-            .zip(sent)
-            .filter(|(_, sent)| !sent.swap(true, Ordering::Relaxed));
+            .zip(fates)
+            .filter(|(_, fate)| fate.swap(SENT, Ordering::Relaxed) != SENT);
         self.ledger
             .export(first_time.map(|(record, _)| count_of(record)).sum());
+    }
+
+    /// Notes that a collector's protocol has no record for those at `positions`.
+    pub fn not_in_protocol(&self, positions: Range<usize>) {
+        for fate in self.fates.get(positions).unwrap_or_default() {
+            // Where it was sent to another it stays sent, and then nothing is to be done.
+            let _ = fate.compare_exchange(
+                UNDECIDED,
+                NOT_IN_PROTOCOL,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
     }
 
     /// Notes that records of it cannot be encoded.
@@ -102,17 +129,22 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let not_sent = self
-            .records
-            .iter()
-            .zip(&mut self.sent)
-            .filter_map(|(record, sent)| (!*sent.get_mut()).then(|| count_of(record)));
-        let lost = not_sent.sum();
+        let mut lost = Count::ZERO;
+        let mut not_in_protocol = Count::ZERO;
+        for (record, fate) in self.records.iter().zip(&mut self.fates) {
+            match *fate.get_mut() {
+                SENT => {}
+                NOT_IN_PROTOCOL => not_in_protocol += count_of(record),
+                _ => lost += count_of(record),
+            }
+        }
         let reason = *self
             .otherwise
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         self.ledger.lose_from_queue(reason, lost);
+        self.ledger
+            .lose_from_queue(LossReason::NotInProtocol, not_in_protocol);
     }
 }
 
@@ -161,6 +193,25 @@ mod tests {
         assert_eq!(snapshot.exported, Count::new(5, 500));
         assert_eq!(snapshot.lost.of(LossReason::NotSent), Count::new(2, 200));
         assert!(snapshot.held().is_zero());
+    }
+
+    #[test]
+    fn what_no_protocol_has_a_record_for_is_lost_for_that() {
+        let ledger = Arc::new(Ledger::new());
+        ledger.observe(Count::new(7, 700));
+        ledger.queue(Count::new(7, 700));
+        let records = vec![record(1), record(2), record(4)];
+        let batch = Batch::new(records, ledger.clone(), LossReason::NotSent);
+        batch.not_in_protocol(0..2);
+        batch.sent(1..2);
+        batch.not_in_protocol(1..2);
+        drop(batch);
+        let snapshot = ledger.snapshot(&KernelReading::default());
+        assert_eq!(snapshot.exported, Count::new(2, 200));
+        let lost = snapshot.lost;
+        assert_eq!(lost.of(LossReason::NotInProtocol), Count::new(1, 100));
+        assert_eq!(lost.of(LossReason::NotSent), Count::new(4, 400));
+        assert!(snapshot.is_balanced() && snapshot.held().is_zero());
     }
 
     #[test]

@@ -6,15 +6,16 @@
 
 use super::account::CollectorStatus;
 use super::batch::Batch;
+use super::columns::{Elements, Limits};
 use super::layouts::{
-    ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
-    Sampling,
+    self, ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
+    Sampling, SystemInit, TemplateIds,
 };
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
 use crate::ledger::Count;
-use crate::record::UnixTime;
-use ipfix::{Layout, Protocol, WriteError};
+use crate::record::{Record, UnixTime};
+use ipfix::{Layout, MessageWriter, Protocol, WriteError};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ pub struct CollectorHandle {
     made_from: Arc<(config::Collector, u32)>,
     queue: mpsc::UnboundedSender<Arc<Batch>>,
     status: Arc<Mutex<CollectorStatus>>,
+    limits: Limits,
+    continuity: Arc<Mutex<Continuity>>,
 }
 
 /// The task's side of a collector.
@@ -68,7 +71,7 @@ pub struct Collector {
     shared: watch::Receiver<Arc<Shared>>,
     layouts: Layouts,
     system_init_ms: u64,
-    continuity: Continuity,
+    continuity: Arc<Mutex<Continuity>>,
     /// Failures in a row.
     failures: u32,
 }
@@ -83,8 +86,15 @@ struct Told {
 struct Filled {
     /// The first record that did not.
     next: usize,
-    /// The records from there on that never can, and why.
-    impossible: Option<(usize, WriteError)>,
+    /// The records from there on that never can.
+    impossible: Option<Impossible>,
+}
+
+/// Records that no message of the collector's can have.
+struct Impossible {
+    records: usize,
+    /// `None`: the protocol has no record for them.
+    error: Option<WriteError>,
 }
 
 impl CollectorHandle {
@@ -107,6 +117,11 @@ impl CollectorHandle {
     /// Whether the queue takes so many records more.
     pub fn has_room(&self, records: usize) -> bool {
         has_room(&super::lock(&self.status), records)
+    }
+
+    /// What its records can count.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Whether this is just what the configuration asks for.
@@ -135,14 +150,26 @@ fn has_room(status: &CollectorStatus, records: usize) -> bool {
 impl Collector {
     /// A collector as configured, and the handle to its queue.
     ///
-    /// `system_init` is when this process began: the zero of sysUptime.
+    /// `system_init` is when this process began: the zero of sysUptime. `templates` is one for all
+    /// collectors of a process.
     pub fn new(
         config: config::Collector,
         domain: u32,
         system_init: UnixTime,
         shared: watch::Receiver<Arc<Shared>>,
+        templates: &mut TemplateIds,
     ) -> Result<(CollectorHandle, Self), ipfix::LayoutError> {
         let protocol = config.protocol;
+        let layouts = if protocol == Protocol::NetflowV5 {
+            Layouts::netflow_v5()
+        } else {
+            let first_template = templates.first(protocol, config.elements.as_ref());
+            let elements = match &config.elements {
+                Some(elements) => elements.clone(),
+                None => Elements::of_default_profile(protocol),
+            };
+            Layouts::new(protocol, &elements, first_template)?
+        };
         let (sender, queue) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(CollectorStatus {
             name: config.name.clone(),
@@ -150,19 +177,23 @@ impl Collector {
             protocol: match protocol {
                 Protocol::Ipfix => "ipfix",
                 Protocol::NetflowV9 => "netflow-v9",
+                Protocol::NetflowV5 => "netflow-v5",
             },
             ..CollectorStatus::default()
         }));
+        let continuity = Arc::new(Mutex::new(Continuity::default()));
         let handle = CollectorHandle {
             made_from: Arc::new((config.clone(), domain)),
             queue: sender,
             status: status.clone(),
+            limits: layouts.limits(),
+            continuity: continuity.clone(),
         };
         let collector = Self {
             domain: config.domain_id.unwrap_or(domain),
-            layouts: Layouts::new(protocol)?,
+            layouts,
             system_init_ms: system_init.millis(),
-            continuity: Continuity::default(),
+            continuity,
             failures: 0,
             current: None,
             config,
@@ -171,6 +202,27 @@ impl Collector {
             shared,
         };
         Ok((handle, collector))
+    }
+
+    /// Goes on with another collector's Transport Session if it has to: where both are configured to
+    /// send from one port to one place in one domain, they are one session to whoever listens there,
+    /// whose sequence numbers have to go on. The other one has been told to end, or will be.
+    ///
+    /// Whether it does.
+    pub fn succeed(&mut self, handle: &mut CollectorHandle, other: &CollectorHandle) -> bool {
+        let (before, domain) = &*other.made_from;
+        let now = &self.config;
+        let same = now.source_port.is_some()
+            && now.source_port == before.source_port
+            && now.source_address == before.source_address
+            && now.address == before.address
+            && now.protocol == before.protocol
+            && self.domain == before.domain_id.unwrap_or(*domain);
+        if same {
+            self.continuity = other.continuity.clone();
+            handle.continuity = other.continuity.clone();
+        }
+        same
     }
 
     /// Sends what comes until every handle is dropped and the queue is empty, or nothing can be
@@ -196,7 +248,7 @@ impl Collector {
             self.system_init_ms,
             &self.layouts,
             self.status.clone(),
-            self.continuity,
+            &self.continuity,
         )
         .await?;
         tracing::info!(
@@ -204,7 +256,8 @@ impl Collector {
             max_message = transport.max_message(), "exporting"
         );
         let outcome = self.send_through(&mut transport).await;
-        self.continuity = transport.continuity();
+        // Before the socket is closed: whoever has the port next goes on from here.
+        *super::lock(&self.continuity) = transport.continuity();
         outcome
     }
 
@@ -250,31 +303,12 @@ impl Collector {
             return Ok(());
         };
         let layouts = &self.layouts;
+        let sampling = layouts.sampling_in_header.then(|| batch.sampling(from));
+        if let Some(sampling) = sampling.and_then(layouts::netflow_v5_sampling) {
+            transport.session(Of::Data).set_sampling(sampling);
+        }
         let filled = transport
-            .send(Of::Data, |writer| {
-                let mut next = from;
-                while let Some(first) = batch.run(next).first() {
-                    let run = batch.run(next);
-                    match writer.write_all(layouts.of(first), run) {
-                        Ok(written) => {
-                            next += written;
-                            if written < run.len() {
-                                break;
-                            }
-                        }
-                        Err(error) => {
-                            return Filled {
-                                next,
-                                impossible: Some((run.len(), error)),
-                            };
-                        }
-                    }
-                }
-                Filled {
-                    next,
-                    impossible: None,
-                }
-            })
+            .send(Of::Data, |writer| fill(writer, layouts, &batch, from))
             .await;
         let Filled {
             mut next,
@@ -289,9 +323,14 @@ impl Collector {
         batch.sent(from..next);
         let mut status = super::lock(&self.status);
         status.export(next - from, batch.count(from..next));
-        if let Some((records, error)) = impossible {
-            tracing::error!(collector = self.config.name, %error, records, "cannot encode records");
-            batch.cannot_encode();
+        if let Some(Impossible { records, error }) = impossible {
+            match error {
+                Some(error) => {
+                    tracing::error!(collector = self.config.name, %error, records, "cannot encode records");
+                    batch.cannot_encode();
+                }
+                None => batch.not_in_protocol(next..next + records),
+            }
             status.lose(records, batch.count(next..next + records), super::now_ms());
             next += records;
         }
@@ -316,27 +355,35 @@ impl Collector {
             }
     }
 
-    /// Sends options data: interfaces, sampling, what was sent and lost.
+    /// Sends options data: sampling, the zero of sysUptime, Flow Keys, interfaces, what was sent and
+    /// lost.
     async fn tell(&self, transport: &mut Transport, told: &mut Option<Told>) -> io::Result<()> {
         let shared = self.shared.borrow().clone();
         let layouts = &self.layouts;
         // Who was told of sampling must be told of its end.
         let was_sampled = told.as_ref().is_some_and(|told| told.shared.sampling > 1);
-        if shared.sampling > 1 || was_sampled {
-            transport.register(Of::Data, &layouts.sampling);
+        if let Some(layout) = &layouts.sampling
+            && (shared.sampling > 1 || was_sampled)
+        {
+            transport.register(Of::Data, layout);
             let sampling = Sampling {
                 domain: self.domain,
                 interval: shared.sampling.max(1),
             };
-            send_all(transport, Of::Data, &layouts.sampling, &[sampling]).await?;
+            send_all(transport, Of::Data, layout, &[sampling]).await?;
         }
-        send_all(
-            transport,
-            Of::Process,
-            &layouts.interfaces,
-            &shared.interfaces,
-        )
-        .await?;
+        if let Some(layout) = &layouts.system_init {
+            let system_init = SystemInit {
+                domain: self.domain,
+            };
+            send_all(transport, Of::Data, layout, &[system_init]).await?;
+        }
+        if let Some(layout) = &layouts.flow_keys {
+            send_all(transport, Of::Process, layout, &layouts.keys(self.domain)).await?;
+        }
+        if let Some(layout) = &layouts.interfaces {
+            send_all(transport, Of::Process, layout, &shared.interfaces).await?;
+        }
         // Its times are those of packets that were ignored: without any there is nothing to say.
         if let Some(layout) = &layouts.metering
             && !shared.ignored.is_zero()
@@ -415,6 +462,46 @@ impl Drop for Collector {
         self.queue.close();
         super::lock(&self.status).lose_all();
     }
+}
+
+/// Fills a message with records of a batch.
+fn fill(writer: &mut MessageWriter<'_>, layouts: &Layouts, batch: &Batch, from: usize) -> Filled {
+    let sampling = batch.sampling(from);
+    let mut next = from;
+    let mut impossible = None;
+    while let Some(first) = batch.run(next).first() {
+        let mut run = batch.run(next);
+        if layouts.sampling_in_header {
+            let same = |record: &&Record| record.id.sampling == first.id.sampling;
+            run = &run[..run.iter().take_while(same).count()];
+        }
+        let Some(layout) = layouts.of(first) else {
+            impossible = Some(Impossible {
+                records: run.len(),
+                error: None,
+            });
+            break;
+        };
+        if layouts.sampling_in_header && first.id.sampling != sampling {
+            break;
+        }
+        match writer.write_all(layout, run) {
+            Ok(written) => {
+                next += written;
+                if written < run.len() {
+                    break;
+                }
+            }
+            Err(error) => {
+                impossible = Some(Impossible {
+                    records: run.len(),
+                    error: Some(error),
+                });
+                break;
+            }
+        }
+    }
+    Filled { next, impossible }
 }
 
 /// Sends options records, in as many messages as it takes.

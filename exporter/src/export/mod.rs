@@ -9,6 +9,9 @@
 mod account;
 mod batch;
 pub mod collector;
+mod collectors;
+pub mod columns;
+pub mod kinds;
 pub mod layouts;
 mod pacing;
 mod transport;
@@ -16,9 +19,12 @@ mod transport;
 pub use account::CollectorStatus;
 pub use batch::Batch;
 pub use collector::{Collector, CollectorHandle, Shared};
-pub use layouts::{InterfaceRecord, Layouts};
+pub use collectors::Collectors;
+pub use columns::{Column, Elements, Limits, Listed};
+pub use layouts::{InterfaceRecord, Layouts, TemplateIds};
 pub use transport::address_facing;
 
+use crate::config;
 use crate::ledger::{Ledger, LossReason};
 use crate::record::{Record, UnixTime};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,16 +35,27 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Export {
     ledger: Arc<Ledger>,
     collectors: Vec<CollectorHandle>,
+    /// What every collector's records can count.
+    limits: Limits,
 }
 
 impl Export {
     /// For these collectors; with none, everything that comes is lost as `no_collector`.
     pub fn new(ledger: Arc<Ledger>, collectors: Vec<CollectorHandle>) -> Self {
-        Self { ledger, collectors }
+        let limits = collectors
+            .iter()
+            .map(CollectorHandle::limits)
+            .fold(Limits::NONE, Limits::min);
+        Self {
+            ledger,
+            collectors,
+            limits,
+        }
     }
 
     /// Hands a batch of records, already in the ledger's queue, to every collector. A collector
-    /// whose queue is full does not get it.
+    /// whose queue is full does not get it. Records that count more than some collector's fields can
+    /// hold are split before.
     pub fn send(&self, records: Vec<Record>) {
         if records.is_empty() {
             return;
@@ -48,6 +65,7 @@ impl Export {
         } else {
             LossReason::NotSent
         };
+        let records = self.limits.split(records);
         let batch = Arc::new(Batch::new(records, self.ledger.clone(), otherwise));
         for collector in &self.collectors {
             collector.offer(&batch);

@@ -74,10 +74,13 @@ impl Transport {
         system_init_ms: u64,
         layouts: &Layouts,
         status: Arc<Mutex<CollectorStatus>>,
-        mut continuity: Continuity,
+        continuity: &Mutex<Continuity>,
     ) -> io::Result<Self> {
         let peer = resolve(config).await?;
-        let socket = bind(config, peer, continuity.port)?;
+        let kept_port = super::lock(continuity).port;
+        let socket = bind(config, peer, kept_port)?;
+        // Only now: nobody else sends from this port any more.
+        let mut continuity = *super::lock(continuity);
         socket.connect(&peer.into())?;
         let source = socket.local_addr()?.as_socket();
         continuity.port = source.map_or(0, |source| source.port());
@@ -93,10 +96,7 @@ impl Transport {
             status.max_message = max_message;
         }
         let options = |observation_domain, first_sequence| SessionOptions {
-            protocol: config.protocol,
-            observation_domain,
             max_message,
-            system_init_ms,
             first_sequence,
             templates: TemplateSchedule {
                 every_ms: Some(millis(config.template_interval)),
@@ -106,9 +106,13 @@ impl Transport {
                 },
                 ..TemplateSchedule::udp()
             },
+            ..SessionOptions::udp(config.protocol, observation_domain, system_init_ms)
         };
         let mut data = Session::new(options(domain, continuity.data_sequence));
         for layout in layouts.records() {
+            register(&mut data, layout);
+        }
+        if let Some(layout) = &layouts.system_init {
             register(&mut data, layout);
         }
         // NetFlow v9 counts packets, not records, so that options in the same domain disturb no
@@ -117,7 +121,9 @@ impl Transport {
         let mut process =
             apart.then(|| Session::new(options(PROCESS_DOMAIN, continuity.process_sequence)));
         let session = process.as_mut().unwrap_or(&mut data);
-        register(session, &layouts.interfaces);
+        if let Some(layout) = &layouts.interfaces {
+            register(session, layout);
+        }
         if let Some(layout) = &layouts.metering {
             register(session, layout);
         }
@@ -125,6 +131,9 @@ impl Transport {
             register(session, layout);
         }
         if let Some(layout) = &layouts.not_sent {
+            register(session, layout);
+        }
+        if let Some(layout) = &layouts.flow_keys {
             register(session, layout);
         }
         let now = Instant::now();

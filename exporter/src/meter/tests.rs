@@ -214,6 +214,7 @@ fn records_of_a_flow_become_one() {
     assert!(cache.is_empty() && cache.held().is_zero());
 }
 
+/// Shows 3954/3.2/inactive.
 #[test]
 fn a_flow_is_idle_to_the_nanosecond() {
     let mut cache = cache(10);
@@ -252,6 +253,7 @@ fn a_packet_after_the_idle_timeout_is_a_new_record_though_nobody_came_by() {
     );
 }
 
+/// Shows 3954/3.2/active.
 #[test]
 fn the_active_timeout_cuts_a_flow_that_goes_on() {
     let mut cache = cache(10);

@@ -1,20 +1,21 @@
 //! An exporter without its kernel side, and a collector that decodes what it gets.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::collections::BTreeSet;
+pub mod judges;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebpfix::config::{self, Endpoint, Host};
-use ebpfix::export::{Collector, CollectorHandle, CollectorStatus, Export, Shared};
+use ebpfix::export::{CollectorHandle, CollectorStatus, Collectors, Export, Shared};
 use ebpfix::ledger::{Count, KernelReading, Ledger, Snapshot};
 use ebpfix::record::{FlowEndReason, Record, UnixTime};
 use ebpfix_probes::abi::{FlowId, FlowMetrics};
 use ipfix::{Decoder, DecoderLimits, Element, Protocol, Sequence, elements as e};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 pub const PROTOCOLS: [Protocol; 2] = [Protocol::Ipfix, Protocol::NetflowV9];
 
@@ -125,13 +126,13 @@ pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
 pub struct Exporter {
     runtime: tokio::runtime::Runtime,
     ledger: Arc<Ledger>,
+    collectors: Collectors,
     export: Export,
     shared: watch::Sender<Arc<Shared>>,
-    tasks: JoinSet<()>,
 }
 
 impl Exporter {
-    pub fn start(configs: Vec<config::Collector>) -> Self {
+    pub fn start(configs: &[config::Collector]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -142,24 +143,26 @@ impl Exporter {
             ..Shared::default()
         }));
         let ledger = Arc::new(Ledger::new());
-        let mut tasks = JoinSet::new();
-        let handles = configs
-            .into_iter()
-            .map(|config| {
-                // sysUptime began an hour ago.
-                let init = UnixTime::from_millis(NOW_MS - 3_600_000);
-                let (handle, collector) = Collector::new(config, 1, init, told.clone()).unwrap();
-                tasks.spawn_on(collector.run(), runtime.handle());
-                handle
-            })
-            .collect();
+        // sysUptime began an hour ago.
+        let init = UnixTime::from_millis(NOW_MS - 3_600_000);
+        let mut collectors = Collectors::new(init, told);
+        let export = {
+            let _in_runtime = runtime.enter();
+            collectors.set(configs, 1, &ledger).unwrap()
+        };
         Self {
-            export: Export::new(ledger.clone(), handles),
             runtime,
             ledger,
+            collectors,
+            export,
             shared,
-            tasks,
         }
+    }
+
+    /// As the daemon does it at SIGHUP.
+    pub fn reload(&mut self, configs: &[config::Collector]) {
+        let _in_runtime = self.runtime.enter();
+        self.export = self.collectors.set(configs, 1, &self.ledger).unwrap();
     }
 
     /// As the meter does it.
@@ -187,8 +190,8 @@ impl Exporter {
         let Self {
             runtime,
             ledger,
+            collectors,
             export,
-            mut tasks,
             ..
         } = self;
         let observers: Vec<_> = export
@@ -197,9 +200,8 @@ impl Exporter {
             .map(CollectorHandle::observer)
             .collect();
         drop(export);
-        let all = async { while tasks.join_next().await.is_some() {} };
-        let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await });
-        assert!(ended.is_ok(), "a collector does not end");
+        let ended = runtime.block_on(collectors.end(PATIENCE));
+        assert!(ended, "a collector does not end");
         runtime.shutdown_background();
         let status = observers.iter().map(|status| status()).collect();
         (status, ledger.snapshot(&KernelReading::default()))
@@ -264,6 +266,8 @@ pub struct Sink {
     pub data_template_messages: usize,
     /// Every datagram as it came.
     pub datagrams: Vec<Vec<u8>>,
+    /// What each template of a domain means: its fields and their lengths.
+    pub meanings: BTreeMap<(u32, u16), Vec<(u16, u16)>>,
 }
 
 impl Sink {
@@ -287,6 +291,7 @@ impl Sink {
             sources: BTreeSet::new(),
             data_template_messages: 0,
             datagrams: Vec::new(),
+            meanings: BTreeMap::new(),
         }
     }
 
@@ -347,6 +352,15 @@ impl Sink {
             self.data_template_messages += 1;
         }
         for record in decoded.records() {
+            let template = record.template();
+            let fields = template.fields().iter();
+            let meaning: Vec<_> = fields.map(|field| (field.id(), field.length())).collect();
+            let known = self
+                .meanings
+                .entry((domain, template.id()))
+                .or_insert_with(|| meaning.clone());
+            // Wherever it comes from: some collectors do not tell source ports apart.
+            assert_eq!(*known, meaning, "template {} is redefined", template.id());
             if record.template().is_options() {
                 let values = record
                     .values()

@@ -2,37 +2,31 @@
 //! (`kernel.bpf_stats_enabled`), beside an empty program on the same traffic; and CPU seconds of
 //! this process, which reads and drops the records, per million packets.
 //!
-//! `cargo run --release -p ebpfix-tests --example packet_cost -- 2000000`, as root.
+//! `cargo run --release -p ebpfix-bench --bin packet-cost -- 2000000`, as root.
 
 #![allow(clippy::cast_precision_loss, reason = "figures to read")]
 
-use std::ffi::CStr;
 use std::fs;
-use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use ebpfix::observe::{FetcherOptions, FlowFetcher, Interface};
+use ebpfix_bench::{Account, BpfStats, attach_tcx, load_empty};
 use ebpfix_tests::inject::Order;
 use ebpfix_tests::{Flood, Lab, VethOptions, runtime};
-
-const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 fn main() {
     let packets = std::env::args()
         .nth(1)
         .map_or(1_000_000, |n| n.parse().expect("a number of packets"));
-    let before = fs::read_to_string(BPF_STATS).expect("root");
-    fs::write(BPF_STATS, "1").expect("root");
+    let _stats = BpfStats::on().expect("root");
     println!("| flows | program ns/packet | empty program | net | own CPU s/Mpacket | packets/s |");
     println!("|---|---|---|---|---|---|");
     for flows in [1, 1000, 16_000, 256_000] {
         row(packets, flows);
     }
-    fs::write(BPF_STATS, before.trim()).expect("root");
 }
 
 fn row(packets: u64, flows: u32) {
@@ -50,9 +44,9 @@ fn row(packets: u64, flows: u32) {
         let interface = runtime()
             .block_on(Interface::find("b0"))
             .expect("the interface");
-        let _link = attach(&program, interface.index);
+        let _link = attach_tcx(&program, interface.index);
         flood.send(&a, "a0");
-        cost(program.as_raw_fd())
+        Account::of(&program).expect("the account").per_run()
     });
     let ended = AtomicBool::new(false);
     let (cost, cpu, rate) = thread::scope(|scope| {
@@ -86,8 +80,9 @@ fn row(packets: u64, flows: u32) {
                     }
                 }
                 let cpu = thread_cpu() - cpu;
-                let program = fetcher.objects().programs.ingress_flow_parse.as_raw_fd();
-                (cost(program), cpu)
+                let program = &fetcher.objects().programs.ingress_flow_parse;
+                let account = Account::of(program).expect("the account");
+                (account.per_run(), cpu)
             })
         });
         attached.recv().expect("the fetcher attaches");
@@ -112,52 +107,4 @@ fn thread_cpu() -> f64 {
         .and_then(|n| n.parse().ok())
         .expect("a number");
     nanoseconds as f64 / 1e9
-}
-
-/// Nanoseconds per run of a program since it was loaded.
-fn cost(program: i32) -> f64 {
-    // SAFETY: all zero is a valid request; the kernel fills what fits.
-    unsafe {
-        let mut info: bpf_sys::bpf_prog_info = mem::zeroed();
-        let mut octets = u32::try_from(mem::size_of_val(&info)).expect("a small type");
-        let failed =
-            bpf_sys::bpf_obj_get_info_by_fd(program, (&raw mut info).cast(), &raw mut octets);
-        assert_eq!(failed, 0);
-        info.run_time_ns as f64 / info.run_cnt as f64
-    }
-}
-
-/// `r0 = -1; exit`: `TC_ACT_UNSPEC` and nothing else.
-fn load_empty() -> OwnedFd {
-    const CODE: [u8; 16] = [
-        0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95, 0, 0, 0, 0, 0, 0, 0,
-    ];
-    const LICENSE: &CStr = c"GPL";
-    // SAFETY: two whole instructions; pointers that outlive the call.
-    unsafe {
-        let mut attr: bpf_sys::bpf_load_program_attr = mem::zeroed();
-        attr.prog_type = bpf_sys::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS;
-        attr.name = c"empty".as_ptr();
-        attr.insns = CODE.as_ptr().cast();
-        attr.insns_cnt = 2;
-        attr.license = LICENSE.as_ptr();
-        let fd = bpf_sys::bpf_load_program_xattr(&raw const attr, std::ptr::null_mut(), 0);
-        assert!(fd >= 0, "the empty program loads");
-        OwnedFd::from_raw_fd(fd)
-    }
-}
-
-fn attach(program: &OwnedFd, if_index: u32) -> OwnedFd {
-    const BPF_TCX_INGRESS: u32 = 46;
-    // SAFETY: plain numbers.
-    unsafe {
-        let fd = bpf_sys::bpf_link_create(
-            program.as_raw_fd(),
-            if_index.cast_signed(),
-            BPF_TCX_INGRESS,
-            std::ptr::null(),
-        );
-        assert!(fd >= 0, "TCX takes it");
-        OwnedFd::from_raw_fd(fd)
-    }
 }
