@@ -219,6 +219,12 @@ impl Left {
         self.start(lab)
     }
 
+    /// The same, without waiting for anything.
+    pub fn launch_with(self, lab: &Lab, settings: &Settings) -> Ebpfix {
+        self.configure(settings);
+        self.launch(lab)
+    }
+
     /// Starts another that is to fail, and gives what came of it.
     pub fn try_start_with(&self, lab: &Lab, settings: &Settings) -> Finished {
         self.configure(settings);

@@ -132,6 +132,31 @@ fn flood(packets: u64) -> Flood {
     }
 }
 
+/// Numbers by chance, from a seed that is printed, or taken from `EBPFIX_SEED`.
+struct Random(u64);
+
+impl Random {
+    fn new(what: &str) -> Self {
+        let seed = std::env::var("EBPFIX_SEED").map_or_else(
+            |_| {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                u64::from(now.expect("a time after 1970").subsec_nanos())
+            },
+            |seed| seed.parse().expect("a number in EBPFIX_SEED"),
+        );
+        eprintln!("{what}: EBPFIX_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        let Self(state) = self;
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state % bound
+    }
+}
+
 fn pause(milliseconds: u64) {
     thread::sleep(Duration::from_millis(milliseconds));
 }
@@ -176,29 +201,15 @@ fn a_killed_exporter_misses_nothing_and_says_what_died_with_it() {
 fn killed_again_and_again_at_any_moment() {
     let _alone = alone();
     for attach in ["tcx", "clsact"] {
-        let seed = std::env::var("EBPFIX_SEED").map_or_else(
-            |_| {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH);
-                u64::from(now.expect("a time after 1970").subsec_nanos())
-            },
-            |seed| seed.parse().expect("a number in EBPFIX_SEED"),
-        );
-        eprintln!("{attach}: EBPFIX_SEED={seed}");
-        let mut random = seed | 1;
-        let mut next = move |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
+        let mut random = Random::new(attach);
         let settings = settings(attach).observation("drain-interval", "\"50ms\"");
         let outcome =
             Scene::new("again and again").run(flood(240_000), &settings, |scene, first| {
                 let mut ebpfix = first;
                 for _ in 0..5 {
-                    pause(next(1200));
+                    pause(random.below(1200));
                     let left = ebpfix.kill();
-                    pause(next(200));
+                    pause(random.below(200));
                     ebpfix = left.start(&scene.lab);
                 }
                 let kernel = ebpfix.wait_taken_over();
@@ -208,6 +219,43 @@ fn killed_again_and_again_at_any_moment() {
         outcome.assert_all_observed();
         outcome.assert_lost_by_crash_alone();
         outcome.assert_collected(5);
+    }
+}
+
+/// While they start, and each with tables that do not fit the next: in the middle of going over from
+/// the one to the other.
+#[test]
+fn killed_while_it_takes_over() {
+    let _alone = alone();
+    for attach in ["tcx", "clsact"] {
+        let mut random = Random::new(attach);
+        let sized = |slots: &str| {
+            settings(attach)
+                .observation("drain-interval", "\"50ms\"")
+                .observation("cache-slots", slots)
+        };
+        let sizes = [sized("4096"), sized("2048"), sized("1024")];
+        let outcome = Scene::new("taking over").run(flood(240_000), &sizes[0], |scene, first| {
+            pause(700);
+            let mut left = first.kill();
+            for round in 1..=12 {
+                let next = left.launch_with(&scene.lab, &sizes[round % 3]);
+                // From before its first step to after its last, as a start goes here.
+                pause(random.below(350));
+                left = next.kill();
+            }
+            let last = left.start_with(&scene.lab, &sizes[1]);
+            let _ = last.wait_taken_over();
+            let sets = fs::read_dir(last.pin_dir()).expect("the pins").flatten();
+            let sets = sets
+                .filter(|pin| pin.file_name().to_string_lossy().starts_with("tables_"))
+                .count();
+            assert_eq!(sets, 1, "old tables are still there");
+            last
+        });
+        outcome.assert_all_observed();
+        outcome.assert_lost_by_crash_alone();
+        outcome.assert_collected(13);
     }
 }
 
@@ -520,6 +568,37 @@ fn one_exporter_for_a_directory_of_pins() {
     send(&scene.a, "a0", 2);
     assert_eq!(first.wait_observed(2).observed.packets, 2);
     let _ = first.stop();
+}
+
+/// Others must not be able to put pins where ours are.
+#[test]
+fn a_directory_of_pins_that_others_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let scene = Scene::new("open");
+    let first = Ebpfix::start(&scene.lab, &scene.b, &settings("auto"));
+    let mode = |path: &std::path::Path| {
+        let found = fs::metadata(path).expect("the pins");
+        found.permissions().mode() & 0o7777
+    };
+    assert_eq!(mode(first.pin_dir()), 0o700);
+    send(&scene.a, "a0", 2);
+    let _ = first.wait_observed(2);
+    let left = first.kill();
+    let chmod = |bits| {
+        let permissions = fs::Permissions::from_mode(bits);
+        fs::set_permissions(left.pin_dir(), permissions).expect("to change the mode");
+    };
+    chmod(0o1777);
+    let refused = left.try_start_with(&scene.lab, &settings("auto"));
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("others may write there"),
+        "{refused:?}"
+    );
+    chmod(0o700);
+    let second = left.start(&scene.lab);
+    assert_eq!(second.wait_observed(2).observed.packets, 2);
+    let _ = second.stop();
 }
 
 /// A start that fails leaves what it found, and the next one loses nothing by it.

@@ -95,24 +95,30 @@ impl Attachments {
     pub fn pinned(pins: Arc<Pins>) -> Self {
         let mut attachments = Self::new(pins.path());
         for (place, object) in pins.places() {
-            let attachment = match place.priority {
-                None => Attachment::Tcx { link: object },
-                Some(priority) => match bpf::program_id(&object) {
-                    Ok(program) => Attachment::Clsact {
-                        program,
-                        place: TcPlace {
-                            priority,
-                            handle: attachments.handle,
-                        },
-                    },
-                    Err(_) => continue,
-                },
-            };
+            let Place {
+                if_index,
+                direction,
+                priority,
+            } = place;
             // Its device may be gone, and another have got its number: then it is nowhere.
-            if attachment.is_there(place.if_index, place.direction) {
+            let attachment = match priority {
+                None => Some(Attachment::Tcx { link: object })
+                    .filter(|link| link.is_there(if_index, direction)),
+                Some(priority) => {
+                    let handle = attachments.handle;
+                    let place = TcPlace { priority, handle };
+                    // One that was killed between replacing the filter and pinning its program
+                    // left a pin of the one before.
+                    let pinned = bpf::program_id(&object).ok();
+                    bpf::clsact_program(if_index, direction, place)
+                        .filter(|&id| pinned == Some(id) || bpf::is_ours(id))
+                        .map(|program| Attachment::Clsact { program, place })
+                }
+            };
+            if let Some(attachment) = attachment {
                 attachments
                     .inherited
-                    .insert((place.if_index, place.direction), attachment);
+                    .insert((if_index, direction), attachment);
             } else {
                 pins.remove(place);
             }
@@ -274,8 +280,8 @@ impl Attachments {
                     }
                 }
             }
-            Some(Attachment::Clsact { place, .. }) if mode != AttachMode::Tcx => {
-                known = Some(place);
+            Some(Attachment::Clsact { program, place }) if mode != AttachMode::Tcx => {
+                known = Some((place, program));
             }
             Some(other) => self.take_off(interface.index, direction, other),
             None => {}
@@ -301,7 +307,7 @@ impl Attachments {
         }
         let place = bpf::attach_clsact(program, interface.index, direction, self.handle, known)
             .map_err(failed)?;
-        if let Some(known) = known.filter(|known| *known != place) {
+        if let Some((known, _)) = known.filter(|(known, _)| *known != place) {
             // Another's filter has its place by now, and ours is not there any more.
             self.unpin_place(pin_place(interface.index, direction, Some(known.priority)));
         }

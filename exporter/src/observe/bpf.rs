@@ -261,13 +261,13 @@ pub fn tcx_device(link: &OwnedFd) -> io::Result<Option<u32>> {
 /// place that it has.
 ///
 /// Filters of other kinds own their priority, so that the first is taken where ours can be; that of
-/// `known`, if there is one, before all others.
+/// `known`, a place and the program there that is known to be ours, before all others.
 pub fn attach_clsact(
     program: &OwnedFd,
     if_index: u32,
     direction: Direction,
     handle: u32,
-    known: Option<TcPlace>,
+    known: Option<(TcPlace, u32)>,
 ) -> io::Result<TcPlace> {
     let mut hook = hook(if_index, direction)?;
     // SAFETY: a valid hook that outlives the call.
@@ -277,9 +277,10 @@ pub fn attach_clsact(
     }
     let mut last = io::Error::from_raw_os_error(libc::EEXIST);
     let others = TC_PRIORITIES.map(|priority| TcPlace { priority, handle });
+    let (known, known_program) = known.unzip();
     for place in known.into_iter().chain(others) {
         let resident = clsact_program(if_index, direction, place);
-        if resident.is_some_and(|id| !is_ours(id)) {
+        if resident.is_some_and(|id| known_program != Some(id) && !is_ours(id)) {
             continue;
         }
         let mut options = options(place);
@@ -328,12 +329,16 @@ pub fn detach_clsact(if_index: u32, direction: Direction, place: TcPlace) -> io:
     Ok(())
 }
 
-/// Whether a loaded program is one of ebpfix's.
-fn is_ours(program_id: u32) -> bool {
+/// Whether a loaded program, attached under our handle, is one of ebpfix's.
+pub fn is_ours(program_id: u32) -> bool {
     // SAFETY: a plain number.
     let fd = unsafe { bpf_sys::bpf_prog_get_fd_by_id(program_id) };
-    let Ok(program) = owned(fd, String::new) else {
-        return false;
+    let program = match owned(fd, String::new) {
+        Ok(program) => program,
+        // To look into any program takes CAP_SYS_ADMIN. The handle alone then has to tell: nobody
+        // else has one of 32 bits made from our name.
+        Err(Error::Privilege { .. }) => return true,
+        Err(_) => return false,
     };
     program_info(&program).is_ok_and(|info| {
         // SAFETY: the kernel ends the name with NUL.

@@ -25,6 +25,8 @@ const TABLES: &str = "tables_";
 const LEDGER: &str = "ledger";
 const LINK: &str = "link_";
 const FILTER: &str = "filter_";
+/// Before the name of what is about to get it.
+const NEW: &str = "new_";
 const DIRECTIONS: [(&str, Direction); 2] = [
     ("ingress", Direction::Ingress),
     ("egress", Direction::Egress),
@@ -63,6 +65,9 @@ pub struct Place {
 
 impl Pins {
     /// Makes the directory where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// Where another process has it, or other users might.
     pub fn open(path: &Path) -> Result<Self, Error> {
         if !bpf::on_bpf_file_system(path) {
             return Err(Error::NoBpfFileSystem {
@@ -76,12 +81,21 @@ impl Pins {
                 .create(path)
                 .map_err(|e| Error::os(format!("creating {}", path.display()), e))?;
             if let Some(pins) = Self::open_existing(path)? {
+                // What is pinned there is trusted.
+                let found =
+                    fs::metadata(path).map_err(|e| Error::os(path.display().to_string(), e))?;
+                if found.uid() != bpf::user() || found.mode() & 0o022 != 0 {
+                    pins.set_keep(true);
+                    return Err(Error::PinsOpen {
+                        path: path.to_owned(),
+                    });
+                }
                 return Ok(pins);
             }
         }
     }
 
-    /// Locks the directory; `None` where there is none.
+    /// Locks the directory, whoever owns it; `None` where there is none.
     pub fn open_existing(path: &Path) -> Result<Option<Self>, Error> {
         let failed = |e| Error::os(path.display().to_string(), e);
         let lock = match File::open(path) {
@@ -106,17 +120,15 @@ impl Pins {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed(e)),
         }
-        // What is pinned there is trusted.
-        if locked.uid() != bpf::user() || locked.mode() & 0o022 != 0 {
-            return Err(Error::PinsOpen {
-                path: path.to_owned(),
-            });
-        }
-        Ok(Some(Self {
+        let pins = Self {
             path: path.to_owned(),
             _lock: lock,
             keep: AtomicBool::new(false),
-        }))
+        };
+        for name in pins.names().filter(|name| name.starts_with(NEW)) {
+            let _ = fs::remove_file(path.join(name));
+        }
+        Ok(Some(pins))
     }
 
     /// Where it is.
@@ -195,9 +207,13 @@ impl Pins {
     /// Pins the link or the program of a place.
     pub fn add(&self, place: Place, object: &OwnedFd) -> Result<(), Error> {
         let path = self.path.join(place.name());
-        // Of a device that is gone and had the same number.
-        let _ = fs::remove_file(&path);
-        bpf::pin(object, &path).map_err(|e| Error::os(format!("pinning to {}", path.display()), e))
+        let fresh = self.path.join(format!("{NEW}{}", place.name()));
+        let _ = fs::remove_file(&fresh);
+        bpf::pin(object, &fresh)
+            .map_err(|e| Error::os(format!("pinning to {}", fresh.display()), e))?;
+        // In one step, for there may be one of the program before.
+        fs::rename(&fresh, &path)
+            .map_err(|e| Error::os(format!("pinning to {}", path.display()), e))
     }
 
     /// Unpins what is pinned for a place.
