@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ebpfix_probes::abi::{ABI, COUNTERS_VERSION, Control};
 use ebpfix_tests::ebpfix::binary;
@@ -56,10 +56,19 @@ impl Scene {
         });
         let received = self.b.counters("b0").rx_packets;
         assert_eq!(received, sent.packets, "the link itself lost something");
-        let ledger = wait_for("nothing is held any more", Duration::from_secs(30), || {
+        let start = Instant::now();
+        let ledger = loop {
             let ledger = last.ledger();
-            (ledger.observed.packets >= received && ledger.held.packets == 0).then_some(ledger)
-        });
+            if ledger.observed.packets >= received && ledger.held.packets == 0 {
+                break ledger;
+            }
+            let waited = start.elapsed();
+            assert!(
+                waited < Duration::from_secs(30),
+                "of {received} packets: {ledger:?}"
+            );
+            pause(50);
+        };
         let stderr = last.stop().stderr;
         assert!(!stderr.contains("ERROR"), "{stderr}");
         Outcome {
