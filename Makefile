@@ -40,6 +40,7 @@ setup-bench:
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo fmt --manifest-path ipfix/bench/Cargo.toml --check
 	cargo fmt --manifest-path ipfix/fuzz/Cargo.toml --check
 	cargo clippy --manifest-path ipfix/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz/seeds-build --all-targets -- -D warnings
 
@@ -66,7 +67,7 @@ fuzz-short: setup
 
 # Figures, not verdicts: nothing here decides whether a build is good.
 bench: setup-bench
-	cargo bench -p ipfix-bench
+	cargo bench --manifest-path ipfix/bench/Cargo.toml --target-dir $(TARGET)/bench
 	cargo build --release -p ebpfix -p ebpfix-bench
 	$(AS_ROOT) $(TARGET)/release/packet-cost
 	$(AS_ROOT) $(TARGET)/release/race

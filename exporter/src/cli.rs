@@ -37,9 +37,11 @@ pub enum Command {
     /// Says "FILE: ok", or else every mistake, one a line, as FILE:LINE:COLUMN: KEY: what is
     /// expected, what was found; and exits with 78.
     Check(CheckArgs),
-    /// Receive IPFIX and NetFlow v9 and print the flows
+    /// Receive IPFIX, NetFlow v9 and v5 and print the flows, or store them in a file
     ///
     /// From any number of exporters, over UDP. SIGTERM and SIGINT end it with a summary on stderr.
+    /// With FILEs it prints the flows that are stored in them, as they would have been printed when
+    /// they were received, and ends.
     Collect(CollectArgs),
     /// Ask the running exporter how it does
     ///
@@ -87,9 +89,26 @@ pub struct CollectArgs {
     /// Where to listen; an IPv6 address stands in brackets
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4739")]
     pub listen: SocketAddr,
-    /// How flows are printed
-    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
-    pub format: OutputFormat,
+    /// How flows are printed [default: table; with --write: not at all]
+    #[arg(long, value_enum)]
+    pub format: Option<OutputFormat>,
+    /// Store what is received in this file, an IPFIX File (RFC 5655)
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Replace the file to write if it exists
+    #[arg(long, requires = "write")]
+    pub force: bool,
+    /// Print the flows of these IPFIX Files instead of receiving any; - is stdin
+    #[arg(value_name = "FILE", conflicts_with_all = ["listen", "write"])]
+    pub files: Vec<PathBuf>,
+}
+
+impl CollectArgs {
+    /// How flows are printed, if they are.
+    pub fn output_format(&self) -> Option<OutputFormat> {
+        let default = self.write.is_none().then_some(OutputFormat::Table);
+        self.format.or(default)
+    }
 }
 
 /// Arguments of `status`.
@@ -169,7 +188,7 @@ mod tests {
             panic!("{cli:?}")
         };
         assert_eq!(args.listen, SocketAddr::from(([127, 0, 0, 1], 4739)));
-        assert_eq!(args.format, OutputFormat::Table);
+        assert_eq!(args.output_format(), Some(OutputFormat::Table));
 
         let cli = Cli::try_parse_from(["ebpfix", "check"]).unwrap();
         let Command::Check(args) = cli.command else {

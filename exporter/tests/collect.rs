@@ -6,6 +6,7 @@ use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ebpfix::cli::OutputFormat;
-use ebpfix::collector::{self, Ending, Output, Summary};
+use ebpfix::collector::{self, Collector, Ending, Output, Printer, Storage, Summary};
 use ebpfix::record::{FlowJson, UnixTime};
 use ipfix::{Layout, Protocol, Session, SessionOptions, Written, elements};
 
@@ -166,6 +167,14 @@ impl Write for Shared {
 /// loopback delivers before the sender's call returns, so nothing has to be waited for.
 fn collect(format: OutputFormat, send: impl FnOnce(SocketAddr)) -> (String, Summary) {
     let collector = collector::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    collect_with(collector, format, send)
+}
+
+fn collect_with(
+    collector: Collector,
+    format: OutputFormat,
+    send: impl FnOnce(SocketAddr),
+) -> (String, Summary) {
     let address = collector.local_addr();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let printed = Shared::default();
@@ -322,6 +331,18 @@ fn the_same_template_id_means_another_thing_to_each_exporter_and_domain() {
         assert!(of(30).all(|flow| flow.dport.is_none() && flow.packets.is_none()));
         assert_eq!((summary.exporters, summary.missing), (3, 0));
     }
+}
+
+#[test]
+fn a_socket_for_both_families_shows_the_exporters_own_address() {
+    let collector = collector::bind("[::]:0".parse().unwrap()).unwrap();
+    let port = collector.local_addr().port();
+    let (printed, _) = collect_with(collector, OutputFormat::Json, |_| {
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        Exporter::new(Protocol::Ipfix, 1, to).send(&[flow(0)]);
+    });
+    let agent = flows(&printed)[0].agent;
+    assert_eq!(agent, Some(IpAddr::from([127, 0, 0, 1])));
 }
 
 /// Shows 7011/9/sequence-log, 7011/10.3.2/losses, 3954/5.1/sequence-use.
@@ -555,25 +576,7 @@ fn softflowd_is_understood_to_the_packet_and_the_octet() {
     for path in &paths {
         for version in ["9", "10"] {
             let (printed, summary) = collect(OutputFormat::Json, |address| {
-                let status = Command::new("softflowd")
-                    .args([
-                        "-v",
-                        version,
-                        "-n",
-                        &address.to_string(),
-                        "-d",
-                        "-c",
-                        "none",
-                    ])
-                    .arg("-p")
-                    .arg(scratch.0.join("pid"))
-                    .arg("-r")
-                    .arg(path)
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .status()
-                    .unwrap();
-                assert!(status.success());
+                softflowd(version, address, path, &scratch.0);
             });
             let mut totals: HashMap<u8, (u64, u64)> = HashMap::new();
             for flow in flows(&printed) {
@@ -599,6 +602,148 @@ fn softflowd_is_understood_to_the_packet_and_the_octet() {
     }
 }
 
+/// Version 5 has no padding, no templates, and as sampling its header.
+#[test]
+fn softflowd_is_understood_in_version_5() {
+    let scratch = Scratch::new("softflowd-v5");
+    let own = scratch.0.join("own.pcap");
+    write_capture(&own);
+    let (printed, summary) = collect(OutputFormat::Json, |address| {
+        softflowd("5", address, &own, &scratch.0);
+    });
+    let mut totals: HashMap<u8, (u64, u64)> = HashMap::new();
+    for flow in flows(&printed) {
+        let total = totals.entry(flow.proto.unwrap()).or_default();
+        total.0 += flow.packets.unwrap();
+        total.1 += flow.bytes.unwrap();
+        assert!(flow.start.is_some() && flow.start <= flow.end, "{flow:?}");
+    }
+    // It holds IPv4 only: of UDP, half of the packets.
+    let expected = capture_totals(&own);
+    for protocol in [1, 6] {
+        assert_eq!(totals[&protocol], expected[&protocol]);
+    }
+    assert_eq!(totals[&17].0 * 2, expected[&17].0);
+    assert_eq!((summary.garbage, summary.missing), (0, 0));
+}
+
+/// Lets softflowd export a capture.
+fn softflowd(version: &str, address: SocketAddr, capture: &Path, scratch: &Path) {
+    let status = Command::new("softflowd")
+        .args(["-v", version, "-n", &address.to_string()])
+        .args(["-d", "-c", "none", "-p"])
+        .arg(scratch.join("pid"))
+        .arg("-r")
+        .arg(capture)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("softflowd must be installed");
+    assert!(status.success());
+}
+
+/// What is printed of what is received, and what is printed of the file it was stored in.
+fn live_and_stored(scratch: &Path, send: impl FnOnce(SocketAddr)) -> (String, String, Summary) {
+    let path = scratch.join("flows.ipfix");
+    let storage = Storage::create(&path, true).unwrap();
+    let collector = collector::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let (live, summary) = collect_with(collector.store_in(storage), OutputFormat::Json, send);
+    let printed = Shared::default();
+    let mut printer = Printer::new(Output::new(OutputFormat::Json, printed.clone()));
+    printer
+        .print("flows.ipfix", fs::File::open(&path).unwrap())
+        .unwrap();
+    assert!(printer.mistakes().is_empty(), "{:?}", printer.mistakes());
+    let read = printer.summary();
+    let (garbage, records) = (read.garbage, read.records);
+    assert_eq!((garbage, records), (0, summary.records), "{read}");
+    assert_eq!(read.options_records, summary.options_records);
+    let storage = summary.storage.unwrap();
+    assert_eq!(storage.records, summary.records + summary.options_records);
+    assert_eq!(storage.lost_records, 0);
+    let stored = printed.0.lock().unwrap().clone();
+    (live, String::from_utf8(stored).unwrap(), summary)
+}
+
+#[test]
+fn a_file_prints_what_was_printed_when_it_was_received() {
+    let scratch = Scratch::new("store");
+    let (live, stored, summary) = live_and_stored(&scratch.0, |address| {
+        let mut exporters: Vec<Exporter> = Vec::new();
+        // Domain 0 and 1 twice of each protocol, all with the same template ids.
+        for protocol in PROTOCOLS {
+            for domain in [0, 1, 1] {
+                exporters.push(Exporter::new(protocol, domain, address));
+            }
+        }
+        for (n, exporter) in (0..).zip(&mut exporters) {
+            exporter.send(&[flow(n)]);
+            if n % 2 == 0 {
+                exporter.send_options();
+            }
+        }
+        for (n, exporter) in (100..).zip(&mut exporters) {
+            exporter.send(&[flow(n), flow(n + 100)]);
+        }
+        // Somebody restarts with another meaning of template 256.
+        let first = &mut exporters[0];
+        first.flows = Layout::<Flow>::builder(Protocol::Ipfix, 256)
+            .unsigned(elements::OCTET_DELTA_COUNT, 4, |flow, _| flow.bytes)
+            .unsigned(elements::EGRESS_INTERFACE, 2, |_, _| 3)
+            .build()
+            .unwrap();
+        first.session = Session::new(SessionOptions::udp(Protocol::Ipfix, 0, NOW_MS - 1000));
+        first.session.register(&first.flows).unwrap();
+        first.send(&[flow(300)]);
+    });
+    assert_eq!(flows(&live).len(), 19);
+    assert_eq!(stored, live);
+    assert_eq!(summary.missing, 0);
+    for flow in flows(&live) {
+        assert_eq!(flow.agent, Some(IpAddr::from([127, 0, 0, 1])));
+    }
+    let named = flows(&live)
+        .iter()
+        .filter(|flow| flow.interface.as_deref() == Some("eth0") && flow.sampling == Some(100))
+        .count();
+    assert!(named >= 6, "{live}");
+}
+
+/// In IPFIX, options of domain 0 are about the whole exporter, but not about others.
+#[test]
+fn what_is_said_of_an_exporter_holds_in_the_file_for_that_one_only() {
+    let scratch = Scratch::new("store-process");
+    let (live, stored, _) = live_and_stored(&scratch.0, |address| {
+        let mut one = Exporter::new(Protocol::Ipfix, 0, address);
+        one.send_options();
+        // The same socket, another domain.
+        one.session = Session::new(SessionOptions::udp(Protocol::Ipfix, 7, NOW_MS - 1000));
+        one.session.register(&one.flows).unwrap();
+        one.send(&[flow(1)]);
+        Exporter::new(Protocol::Ipfix, 7, address).send(&[flow(2)]);
+    });
+    assert_eq!(stored, live);
+    let names: Vec<_> = flows(&live)
+        .into_iter()
+        .map(|flow| (flow.interface, flow.sampling))
+        .collect();
+    assert_eq!(names, [(Some("eth0".into()), Some(100)), (None, None)]);
+}
+
+#[test]
+fn softflowds_flows_are_stored_whatever_the_version() {
+    let scratch = Scratch::new("store-softflowd");
+    let own = scratch.0.join("own.pcap");
+    write_capture(&own);
+    for version in ["5", "9", "10"] {
+        let (live, stored, summary) = live_and_stored(&scratch.0, |address| {
+            softflowd(version, address, &own, &scratch.0);
+        });
+        assert!(summary.records > 50, "{summary}");
+        assert_eq!(stored, live, "version {version}");
+    }
+}
+
 /// `ebpfix collect`, ended with its owner.
 struct Process {
     child: Child,
@@ -608,8 +753,13 @@ struct Process {
 
 impl Process {
     fn start(format: &str) -> Self {
+        Self::start_with(&["--format", format])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ebpfix"))
-            .args(["collect", "--listen", "127.0.0.1:0", "--format", format])
+            .args(["collect", "--listen", "127.0.0.1:0"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -728,6 +878,186 @@ fn a_reader_that_stopped_reading_does_not_keep_it_from_ending() {
     let (status, stderr) = process.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("messages: "), "{stderr}");
+}
+
+/// `ebpfix collect` with these arguments and this on stdin: exit status, stdout and stderr.
+fn run(arguments: &[&str], stdin: &[u8]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ebpfix"))
+        .arg("collect")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    let output = child.wait_with_output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn with_write_it_stores_and_prints_nothing() {
+    let scratch = Scratch::new("write");
+    let path = scratch.0.join("flows.ipfix");
+    let file = path.to_str().unwrap();
+    let mut process = Process::start_with(&["--write", file]);
+    let mut exporter = Exporter::new(Protocol::NetflowV9, 1, process.address);
+    exporter.send(&[flow(0), flow(1)]);
+    // Within a second it is in the file.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while fs::metadata(&path).unwrap().len() == 0 {
+        assert!(Instant::now() < deadline, "nothing is written");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (code, stdout, stderr) = run(&["--format", "json", file], b"");
+    assert_eq!((code, flows(&stdout).len()), (Some(0), 2), "{stderr}");
+
+    exporter.send(&[flow(2)]);
+    process.signal("TERM");
+    let (status, stderr) = process.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    let summary = stderr.lines().last().unwrap();
+    assert!(
+        summary.ends_with(", stored: 3 records in 2 messages, not stored: 0"),
+        "{stderr}"
+    );
+    let mut stdout = String::new();
+    let mut pipe = process.child.stdout.take().unwrap();
+    pipe.read_to_string(&mut stdout).unwrap();
+    assert_eq!(stdout, "");
+    let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode & 0o640, mode, "{mode:o}");
+    assert_eq!(mode & 0o600, 0o600, "{mode:o}");
+
+    let (code, stdout, stderr) = run(&[file], b"");
+    assert_eq!((code, stdout.lines().count()), (Some(0), 4), "{stderr}");
+    assert_eq!(
+        stderr,
+        "messages: 3, exporters: 1, flow records: 3, options records: 0, missing by sequence: 0, \
+         sets without template: 0, garbage: 0\n"
+    );
+}
+
+#[test]
+fn a_file_that_exists_is_not_touched_without_force() {
+    let scratch = Scratch::new("force");
+    let path = scratch.0.join("flows.ipfix");
+    fs::write(&path, "what somebody needs").unwrap();
+    let file = path.to_str().unwrap();
+    let (code, stdout, stderr) = run(&["--listen", "127.0.0.1:0", "--write", file], b"");
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        stderr,
+        format!(
+            "ebpfix: {file} exists; choose another name, or replace it with --force (--write FILE)\n"
+        )
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"what somebody needs");
+
+    let mut process = Process::start_with(&["--format", "json", "--write", file, "--force"]);
+    Exporter::new(Protocol::Ipfix, 1, process.address).send(&[flow(0)]);
+    process.signal("INT");
+    let (status, stderr) = process.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    let mut live = String::new();
+    let mut pipe = process.child.stdout.take().unwrap();
+    pipe.read_to_string(&mut live).unwrap();
+    assert_eq!(flows(&live).len(), 1);
+    let (code, stored, _) = run(&["--format", "json", file], b"");
+    assert_eq!((code, stored), (Some(0), live));
+
+    let missing = scratch.0.join("missing/flows.ipfix");
+    let missing = missing.to_str().unwrap();
+    let (code, _, stderr) = run(&["--listen", "127.0.0.1:0", "--write", missing], b"");
+    assert_eq!(code, Some(1));
+    let start = format!("ebpfix: cannot create {missing}: No such file or directory");
+    assert!(stderr.starts_with(&start), "{stderr}");
+    // A pipe that nobody reads.
+    let pipe = scratch.0.join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let pipe = pipe.to_str().unwrap();
+    let (code, _, stderr) = run(
+        &["--listen", "127.0.0.1:0", "--write", pipe, "--force"],
+        b"",
+    );
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.starts_with(&format!("ebpfix: cannot create {pipe}: ")));
+    let (code, _, stderr) = run(
+        &["--listen", "127.0.0.1:0", "--write", "/dev/null", "--force"],
+        b"",
+    );
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains("cannot create /dev/null: it is no regular file"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn files_are_read_as_far_as_they_go() {
+    let scratch = Scratch::new("read");
+    let (live, ..) = live_and_stored(&scratch.0, |address| {
+        let mut exporter = Exporter::new(Protocol::Ipfix, 1, address);
+        for n in 0..3 {
+            exporter.send(&[flow(n)]);
+        }
+    });
+    let good = fs::read(scratch.0.join("flows.ipfix")).unwrap();
+    let file = scratch.0.join("flows.ipfix");
+    let file = file.to_str().unwrap();
+    let json = ["--format", "json"];
+    let (code, stdout, stderr) = run(&[&json[..], &[file, "-"]].concat(), &good);
+    assert_eq!((code, stdout), (Some(0), live.repeat(2)), "{stderr}");
+
+    // Cut off: in the File Time Window, which is the last message.
+    let (code, stdout, stderr) = run(&[&json[..], &["-"]].concat(), &good[..good.len() - 1]);
+    assert_eq!((code, &stdout), (Some(1), &live));
+    let window = good.len() - 64;
+    assert_eq!(
+        stderr.lines().last().unwrap(),
+        format!(
+            "ebpfix: stdin: octet {window}: the message is cut off: 64 octets needed, 63 there"
+        )
+    );
+
+    // Damaged in front, and no file at all.
+    let damaged = [b"\xff\xff\xff", &good[..]].concat();
+    let other = scratch.0.join("other.ipfix");
+    let other = other.to_str().unwrap();
+    let (code, stdout, stderr) = run(&[&json[..], &["-", other]].concat(), &damaged);
+    assert_eq!((code, &stdout), (Some(1), &live));
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(
+        lines[1..],
+        [
+            "ebpfix: stdin: octet 0: no IPFIX message: version 65535 instead of 10; 3 octets passed \
+             over",
+            &format!("ebpfix: {other}: No such file or directory (os error 2)"),
+        ]
+    );
+    let (code, stdout, stderr) = run(&["-"], b"\x1f\x8b\x08\x00and so on");
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(
+        stderr.ends_with("; it is compressed: gzip -dc FILE | ebpfix collect -\n"),
+        "{stderr}"
+    );
+    // A set that is longer than its message.
+    let mut damaged = good.clone();
+    damaged[18] = 0xff;
+    let (code, _, stderr) = run(&["-"], &damaged);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("\nebpfix: stdin: octet 16: "), "{stderr}");
+
+    let (code, _, _) = run(&[file, "--write", other], b"");
+    assert_eq!(code, Some(2));
+    let (code, _, _) = run(&["--force"], b"");
+    assert_eq!(code, Some(2));
 }
 
 /// Shows 7011/10.1/ports.

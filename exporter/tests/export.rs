@@ -10,11 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ebpfix::config::{Endpoint, Host};
-use ebpfix::export::{CollectorStatus, InterfaceRecord, Shared};
+use ebpfix::export::{CollectorStatus, Shared};
 use ebpfix::ledger::{Count, LossReason};
 use export_common::{
     Exporter, PROTOCOLS, Sink, collector_at, eventually, record, records, total, unused_port,
 };
+use ipfix::options::Interface;
 use ipfix::{Protocol, elements as e};
 
 fn addresses() -> [IpAddr; 2] {
@@ -322,7 +323,7 @@ fn options_say_what_the_interfaces_are_called_what_is_sampled_and_what_was_lost(
         interfaces: names
             .iter()
             .zip(3..)
-            .map(|(name, index)| InterfaceRecord {
+            .map(|(name, index)| Interface {
                 index,
                 name: (*name).to_owned(),
                 description: format!("the uplink {name}"),

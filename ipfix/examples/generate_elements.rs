@@ -82,6 +82,23 @@ pub fn generate(csv: &str) -> Result<String, String> {
         let numbers: Vec<String> = line.iter().map(ToString::to_string).collect();
         writeln!(out, "    {},", numbers.join(", ")).map_err(|e| e.to_string())?;
     }
+    out.push_str(
+        "];\n\n/// Ids, least and greatest values of those that have a range, by ascending id.\n",
+    );
+    let ranges: Vec<(u16, u64, u64)> = rows
+        .iter()
+        .filter_map(|row| row.range.map(|(least, most)| (row.id, least, most)))
+        .collect();
+    writeln!(
+        out,
+        "static RANGES: [(u16, u64, u64); {}] = [",
+        ranges.len()
+    )
+    .map_err(|e| e.to_string())?;
+    for (id, least, most) in ranges {
+        let (high, low) = (most >> 16, most & 0xffff);
+        writeln!(out, "    ({id}, {least}, 0x{high:04x}_{low:04x}),").map_err(|e| e.to_string())?;
+    }
     out.push_str("];\n");
     Ok(out)
 }
@@ -89,6 +106,8 @@ pub fn generate(csv: &str) -> Result<String, String> {
 const HEADER: &str = "\
 //! The Information Elements of the IANA registry, generated from `iana/ipfix.csv` by the example
 //! `generate_elements`. Do not edit: change the snapshot and run the example.
+
+use core::ops::RangeInclusive;
 
 use crate::element::{AbstractType as T, Element, Semantics as S, Status};
 
@@ -107,6 +126,12 @@ pub fn by_name(name: &str) -> Option<&'static Element> {
         .and_then(|&at| element(at))
 }
 
+/// The range of the IANA element with this id.
+pub(crate) fn range_of(id: u16) -> Option<RangeInclusive<u64>> {
+    let at = RANGES.binary_search_by_key(&id, |&(id, ..)| id).ok()?;
+    RANGES.get(at).map(|&(_, least, most)| least..=most)
+}
+
 ";
 
 struct Row<'a> {
@@ -115,6 +140,8 @@ struct Row<'a> {
     data_type: &'a str,
     semantics: &'a str,
     units: &'a str,
+    /// The least and the greatest value, where the registry has a range.
+    range: Option<(u64, u64)>,
     status: &'a str,
 }
 
@@ -123,7 +150,7 @@ fn parse(csv: &str) -> Result<Vec<Row<'_>>, String> {
     let mut constants = BTreeSet::new();
     for (number, line) in csv.lines().enumerate().skip(1) {
         let fields: Vec<&str> = line.trim_end_matches('\r').split(',').collect();
-        let [id, name, data_type, semantics, units, _range, status] = fields[..] else {
+        let [id, name, data_type, semantics, units, range, status] = fields[..] else {
             return Err(format!(
                 "line {}: {} fields instead of 7",
                 number + 1,
@@ -145,16 +172,34 @@ fn parse(csv: &str) -> Result<Vec<Row<'_>>, String> {
                 number + 1
             ));
         }
+        let range = parse_range(range)
+            .ok_or_else(|| format!("line {}: range {range:?} is none", number + 1))?;
         rows.push(Row {
             id,
             name,
             data_type,
             semantics,
             units,
+            range,
             status,
         });
     }
     Ok(rows)
+}
+
+/// `0-0xFFFFF`, or nothing.
+#[expect(clippy::option_option, reason = "a range, no range, a broken one")]
+fn parse_range(range: &str) -> Option<Option<(u64, u64)>> {
+    if range.is_empty() {
+        return Some(None);
+    }
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let (least, most) = range.split_once('-')?;
+    let (least, most) = (number(least)?, number(most)?);
+    (least <= most).then_some(Some((least, most)))
 }
 
 /// `sourceIPv4Address` -> `SOURCE_IPV4_ADDRESS`.

@@ -82,8 +82,8 @@ fuzz() {
         -artifact_prefix="$crashes/" "$corpus" "$work/seeds/$1" >"$log" 2>&1; then
         sed -n 's/^stat::number_of_executed_units: */fuzz: runs: /p; /^Done/s/^/fuzz: /p' "$log"
     else
-        grep -v '^#' "$log" >&2 || true
-        fail "$1 found something; its input: $(ls "$crashes"/* 2>/dev/null || echo "none written, see $log")"
+        grep -h -A 4 -E 'panicked at|^==[0-9]+== *ERROR' "$log" >&2 || tail -n 30 "$log" >&2
+        fail "$1 found something: all of it is in $log, the input in $(ls "$crashes"/* 2>/dev/null || echo "no file")"
     fi
 }
 

@@ -1,6 +1,8 @@
 //! The Information Elements of the IANA registry, generated from `iana/ipfix.csv` by the example
 //! `generate_elements`. Do not edit: change the snapshot and run the example.
 
+use core::ops::RangeInclusive;
+
 use crate::element::{AbstractType as T, Element, Semantics as S, Status};
 
 /// The IANA element with this id.
@@ -16,6 +18,12 @@ pub fn by_name(name: &str) -> Option<&'static Element> {
         .ok()
         .and_then(|found| BY_NAME.get(found))
         .and_then(|&at| element(at))
+}
+
+/// The range of the IANA element with this id.
+pub(crate) fn range_of(id: u16) -> Option<RangeInclusive<u64>> {
+    let at = RANGES.binary_search_by_key(&id, |&(id, ..)| id).ok()?;
+    RANGES.get(at).map(|&(_, least, most)| least..=most)
 }
 
 /// `octetDeltaCount` (1): unsigned64, deltaCounter, octets.
@@ -1563,4 +1571,26 @@ static BY_NAME: [u16; 502] = [
     190, 154, 489, 491, 490, 492, 152, 188, 193, 157, 208, 156, 115, 160, 471, 371,
     372, 259, 151, 495, 175, 496, 493, 150, 497, 494, 306, 341, 354, 317, 318, 320,
     319, 57, 450, 116, 117, 337,
+];
+
+/// Ids, least and greatest values of those that have a range, by ascending id.
+static RANGES: [(u16, u64, u64); 18] = [
+    (9, 0, 0x0000_0020),
+    (13, 0, 0x0000_0020),
+    (29, 0, 0x0000_0080),
+    (30, 0, 0x0000_0080),
+    (31, 0, 0x000f_ffff),
+    (88, 0, 0x0000_1fff),
+    (91, 0, 0x0000_0080),
+    (98, 0, 0x0000_003f),
+    (195, 0, 0x0000_003f),
+    (196, 0, 0x0000_0007),
+    (229, 1, 0x0000_0002),
+    (257, 0, 0x0000_0007),
+    (263, 0, 0x0000_0000),
+    (267, 0, 0x0000_0000),
+    (412, 0, 0x00ff_ffff),
+    (413, 0, 0x0000_0007),
+    (457, 0, 0x0000_03e7),
+    (458, 1, 0x0000_ffff),
 ];

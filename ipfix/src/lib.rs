@@ -7,14 +7,19 @@
 //! # The parts
 //! - [`elements`]: the Information Elements of the IANA registry as constants, found by id or name.
 //! - [`Layout`]: one table per record type from which both the Template Record and the Data Records
-//!   come, so that they cannot disagree.
+//!   come, so that they cannot disagree. Columns are added one by one, or in
+//!   [groups](LayoutBuilder::group) that are compiled together, which is several times as fast.
 //! - [`Session`]: a Transport Session of an Exporting Process: the sequence number, the templates and
 //!   when they are due. [`MessageWriter`] fills its messages.
 //! - [`NetflowV5Record`]: the one record that `NetFlow` v5 has; [`Layout::netflow_v5`] makes a layout of
 //!   it, and sessions and writers are the same.
-//! - [`list`]: structured data, the contents of fields that are lists.
+//! - [`list`]: writing structured data (RFC 6313), the contents of fields that are lists.
 //! - [`options`]: the options records that exporters usually send, ready made.
-//! - [`Decoder`]: reads messages of both protocols from any number of exporters, in bounded memory.
+//! - [`Decoder`]: reads messages of all three protocols from any number of exporters, in bounded memory.
+//! - [`FileReader`] and [`FileWriter`]: IPFIX Files (RFC 5655), and what was received in them;
+//!   [`Framer`] cuts streams, such as TCP connections, into messages.
+//! - [`FileWriter`] and [`FileReader`]: IPFIX Files (RFC 5655); [`Framer`] finds the messages of any
+//!   stream of octets.
 //!
 //! # Example
 //! A flow goes from an Exporting Process to a collector. Between the two would be a UDP socket.
@@ -92,6 +97,7 @@ mod decode;
 mod element;
 #[rustfmt::skip]
 pub mod elements;
+mod file;
 mod layout;
 pub mod list;
 mod message;
@@ -109,7 +115,11 @@ pub use decode::{
 pub use element::{
     AbstractType, Element, REVERSE_PEN, Registry, Semantics, Status, VARIABLE_LENGTH, v9_scope,
 };
-pub use layout::{Context, Layout, LayoutBuilder, LayoutError};
+pub use file::{
+    DetailsScope, FileError, FileLimits, FileMessage, FileReader, FileWriter, FrameError,
+    FrameErrorKind, Framer, MessageDetails, Origin, Stored,
+};
+pub use layout::{Context, Group, GroupColumns, Layout, LayoutBuilder, LayoutError};
 pub use message::{Message, MessageWriter, WriteError, Written};
 pub use netflow_v5::{NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode};
 pub use session::{
@@ -117,3 +127,8 @@ pub use session::{
     WithdrawError,
 };
 pub use wire::{MIN_TEMPLATE_ID, Protocol};
+
+/// The example of the README is compiled and run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,12 +1,12 @@
-//! Structured data (RFC 6313): the contents of fields that are lists.
+//! Writing structured data (RFC 6313): the contents of fields that are lists.
 //!
 //! A writer appends to a buffer of the caller's, which belongs into the record and goes out through
 //! [`LayoutBuilder::variable`](crate::LayoutBuilder::variable). What does not fit leaves the buffer as
-//! it was.
+//! it was. Decoded values are read as [lists](crate::Value::basic_list) again.
 //!
 //! ```
-//! use ipfix::list::{BasicList, ListSemantic};
-//! use ipfix::{Layout, Protocol, elements};
+//! use ipfix::list::BasicListWriter;
+//! use ipfix::{Layout, ListSemantic, Protocol, elements};
 //!
 //! struct Flow {
 //!     ports: Vec<u8>,
@@ -15,7 +15,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut flow = Flow { ports: Vec::new() };
 //! let port = elements::SOURCE_TRANSPORT_PORT;
-//! let mut list = BasicList::begin(&mut flow.ports, ListSemantic::OneOrMoreOf, port, 2)?;
+//! let mut list = BasicListWriter::begin(&mut flow.ports, ListSemantic::OneOrMoreOf, port, 2)?;
 //! list.push(&53_u16.to_be_bytes())?;
 //! list.push(&443_u16.to_be_bytes())?;
 //!
@@ -29,50 +29,35 @@
 
 use core::fmt;
 
+use crate::decode::ListSemantic;
 use crate::element::{ENTERPRISE_BIT, Element, Registry, VARIABLE_LENGTH};
 use crate::layout::{Context, Layout, put_length_prefix};
 use crate::wire::{Protocol, low16};
 
-/// How the members of a list belong together (RFC 6313 section 4.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ListSemantic {
-    /// None of them is a property of the record: 0.
-    NoneOf,
-    /// Exactly one is: 1.
-    ExactlyOneOf,
-    /// One or more are: 2.
-    OneOrMoreOf,
-    /// All are: 3.
-    AllOf,
-    /// All are, in this order: 4.
-    Ordered,
-    /// Nothing is said: 255.
-    Undefined,
-}
-
-impl ListSemantic {
-    /// The octet on the wire.
-    pub const fn value(self) -> u8 {
-        match self {
-            Self::NoneOf => 0,
-            Self::ExactlyOneOf => 1,
-            Self::OneOrMoreOf => 2,
-            Self::AllOf => 3,
-            Self::Ordered => 4,
-            Self::Undefined => 0xff,
+impl From<ListSemantic> for u8 {
+    /// The octet on the wire (RFC 6313 section 4.4).
+    fn from(semantic: ListSemantic) -> Self {
+        match semantic {
+            ListSemantic::NoneOf => 0,
+            ListSemantic::ExactlyOneOf => 1,
+            ListSemantic::OneOrMoreOf => 2,
+            ListSemantic::AllOf => 3,
+            ListSemantic::Ordered => 4,
+            ListSemantic::Undefined => 0xff,
+            ListSemantic::Unassigned(other) => other,
         }
     }
 }
 
 /// Writes a basicList: values of one element (RFC 6313 section 4.5.1).
 #[derive(Debug)]
-pub struct BasicList<'a> {
+pub struct BasicListWriter<'a> {
     list: List<'a>,
     element: Element,
     length: u16,
 }
 
-impl<'a> BasicList<'a> {
+impl<'a> BasicListWriter<'a> {
     /// Begins an empty list at the end of `out`. All values have `length` octets, or any with
     /// [`VARIABLE_LENGTH`].
     ///
@@ -140,12 +125,12 @@ impl<'a> BasicList<'a> {
 /// The collector must know the template: [`MessageWriter::announce`](crate::MessageWriter::announce)
 /// it before the record with the list is written.
 #[derive(Debug)]
-pub struct SubTemplateList<'a, R> {
+pub struct SubTemplateListWriter<'a, R> {
     list: List<'a>,
     layout: &'a Layout<R>,
 }
 
-impl<'a, R> SubTemplateList<'a, R> {
+impl<'a, R> SubTemplateListWriter<'a, R> {
     /// Begins an empty list of records of `layout` at the end of `out`.
     ///
     /// # Errors
@@ -175,11 +160,11 @@ impl<'a, R> SubTemplateList<'a, R> {
 /// The collector must know the templates: [`MessageWriter::announce`](crate::MessageWriter::announce)
 /// them before the record with the list is written.
 #[derive(Debug)]
-pub struct SubTemplateMultiList<'a> {
+pub struct SubTemplateMultiListWriter<'a> {
     list: List<'a>,
 }
 
-impl<'a> SubTemplateMultiList<'a> {
+impl<'a> SubTemplateMultiListWriter<'a> {
     /// Begins an empty list at the end of `out`.
     pub fn begin(out: &'a mut Vec<u8>, semantic: ListSemantic) -> Self {
         Self {
@@ -242,7 +227,7 @@ struct List<'a> {
 impl<'a> List<'a> {
     fn begin(out: &'a mut Vec<u8>, semantic: ListSemantic) -> Self {
         let start = out.len();
-        out.push(semantic.value());
+        out.push(semantic.into());
         Self { out, start }
     }
 

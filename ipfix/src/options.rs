@@ -243,7 +243,11 @@ impl ExportingProcessReliability {
 /// The Flow Keys of a template (RFC 7011 section 4.4): which of its fields tell flows apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowKeys {
-    /// `templateId`, the scope; in `NetFlow` v9 the scope Template.
+    /// `observationDomainId`: whose template it is. In IPFIX it is part of the scope, so that these
+    /// records can go in domain 0 beside others of the whole process; in `NetFlow` v9 they go in the
+    /// source ID of the template.
+    pub observation_domain: u32,
+    /// `templateId`, in the scope; in `NetFlow` v9 the scope Template.
     pub template_id: u16,
     /// `flowKeyIndicator`: bit 0, the lowest, stands for the template's first field.
     pub indicator: u64,
@@ -252,7 +256,11 @@ pub struct FlowKeys {
 impl FlowKeys {
     /// The Flow Keys of a layout: those fields whose element `is_key` says to be one. `None` if one of
     /// them is not among the first 64 fields, for which alone there are bits.
-    pub fn of<R>(layout: &Layout<R>, is_key: impl Fn(&Element) -> bool) -> Option<Self> {
+    pub fn of<R>(
+        layout: &Layout<R>,
+        observation_domain: u32,
+        is_key: impl Fn(&Element) -> bool,
+    ) -> Option<Self> {
         let mut indicator = 0;
         for (position, (element, _)) in (0..).zip(layout.fields()) {
             if is_key(element) {
@@ -260,6 +268,7 @@ impl FlowKeys {
             }
         }
         Some(Self {
+            observation_domain,
             template_id: layout.template_id(),
             indicator,
         })
@@ -267,12 +276,21 @@ impl FlowKeys {
 
     /// The layout of these records.
     pub fn layout(protocol: Protocol, template_id: u16) -> Result<Layout<Self>, LayoutError> {
-        let template = scope(protocol, e::TEMPLATE_ID, v9_scope::TEMPLATE);
-        Layout::options_builder(protocol, template_id)
-            .unsigned(template, 2, |record: &Self, _| record.template_id.into())
-            .end_of_scope()
-            .unsigned(e::FLOW_KEY_INDICATOR, 8, |record, _| record.indicator)
-            .build()
+        let builder = Layout::options_builder(protocol, template_id);
+        let template = |record: &Self, _: &_| record.template_id.into();
+        match protocol {
+            Protocol::Ipfix => builder
+                .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |record: &Self, _| {
+                    record.observation_domain.into()
+                })
+                .unsigned(e::TEMPLATE_ID, 2, template),
+            Protocol::NetflowV9 | Protocol::NetflowV5 => {
+                builder.unsigned(v9_scope::TEMPLATE, 2, template)
+            }
+        }
+        .end_of_scope()
+        .unsigned(e::FLOW_KEY_INDICATOR, 8, |record, _| record.indicator)
+        .build()
     }
 }
 

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use ipfix::{
     DecodeErrorKind, Decoded, Decoder, DecoderLimits, Layout, LayoutError, Protocol, Registry,
-    Sequence, Session, SessionOptions, TemplateSchedule, WriteError, Written, elements as ie,
-    v9_scope,
+    Sequence, Session, SessionOptions, TemplateSchedule, Transport, WriteError, Written,
+    elements as ie, v9_scope,
 };
 
 /// 2026-11-24 16:00:00 UTC.
@@ -841,7 +841,7 @@ fn a_session_that_ended_is_forgotten() {
 /// Shows 7011/8.1/unknown-ignored, 7011/8.1/format.
 #[test]
 fn a_withdrawal_of_what_is_not_there_changes_nothing() {
-    let mut sessions = decoder();
+    let mut sessions = decoder().over(Transport::Reliable);
     let known = ipfix(&[&template(Protocol::Ipfix, 256, &PROTOCOL_IDENTIFIER)]);
     let data = ipfix(&[&set(256, &[6, 17])]);
     let _ = sessions.decode(&(), &known).unwrap();
@@ -861,7 +861,7 @@ fn a_withdrawal_of_what_is_not_there_changes_nothing() {
 /// Shows 7011/8.1/all, 7011/8.1/format, 7011/8.1/stop-using.
 #[test]
 fn all_templates_of_a_kind_are_withdrawn_at_once() {
-    let mut sessions = decoder();
+    let mut sessions = decoder().over(Transport::Reliable);
     let mut known = |sets: &[&[u8]]| {
         let message = ipfix(sets);
         assert_eq!(sessions.decode(&(), &message).unwrap().errors(), []);
@@ -894,7 +894,7 @@ fn templates_and_withdrawals_take_effect_in_order() {
         &template(Protocol::Ipfix, 256, &[(5, 1)]),
         &set(256, &[3]),
     ]);
-    let mut sessions = decoder();
+    let mut sessions = decoder().over(Transport::Reliable);
     let decoded = sessions.decode(&(), &message).unwrap();
     assert_eq!(values(&decoded), [(4, 1), (5, 3)]);
     let unknown: Vec<_> = decoded.unknown().iter().map(|set| set.offset).collect();
@@ -953,6 +953,134 @@ fn no_data_before_their_template() {
             assert!(records >= 24, "{records}");
         }
     }
+}
+
+/// Shows 7011/8.2/not-before, 3954/7/before-data.
+#[test]
+fn no_data_before_their_template_when_the_clock_is_set_back() {
+    for (protocol, templates, transport) in [
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::udp(),
+            Transport::Unreliable,
+        ),
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::once(),
+            Transport::Unreliable,
+        ),
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::udp(),
+            Transport::Reliable,
+        ),
+        (
+            Protocol::Ipfix,
+            TemplateSchedule::once(),
+            Transport::Reliable,
+        ),
+        (
+            Protocol::NetflowV9,
+            TemplateSchedule::udp(),
+            Transport::Unreliable,
+        ),
+        (
+            Protocol::NetflowV9,
+            TemplateSchedule::once(),
+            Transport::Reliable,
+        ),
+    ] {
+        // With no room for all templates, and with room.
+        for max_message in [80, 1400] {
+            let mut session = Session::new(SessionOptions {
+                max_message,
+                transport,
+                templates,
+                ..SessionOptions::udp(protocol, 7, 0)
+            });
+            let layouts: Vec<Layout<u64>> = (256..280).map(|id| counter(protocol, id)).collect();
+            // Of the header; of each template the last one sent.
+            let export_time = |message: &[u8]| {
+                let at = if protocol == Protocol::Ipfix { 4 } else { 8 };
+                u32::from_be_bytes(message[at..at + 4].try_into().unwrap())
+            };
+            let mut sent: BTreeMap<u16, u32> = BTreeMap::new();
+            let (mut records, mut last) = (0, 0);
+            let times = [0, 10_000, 9_400, 20_000, -3_580_000, -3_579_000, 30_000];
+            for (round, time) in times.iter().enumerate() {
+                if round == 3 {
+                    layouts[12..]
+                        .iter()
+                        .for_each(|layout| session.register(layout).unwrap());
+                } else if round == 0 {
+                    layouts[..12]
+                        .iter()
+                        .for_each(|layout| session.register(layout).unwrap());
+                }
+                let now_ms = NOW_MS.checked_add_signed(*time).unwrap();
+                let alive = if round < 3 { 12 } else { 24 };
+                for layout in layouts[..alive].iter().rev() {
+                    let mut written = Written::Full;
+                    while written == Written::Full {
+                        let mut buffer = Vec::new();
+                        let mut writer = session.begin(&mut buffer, now_ms);
+                        written = writer.write(layout, &1).unwrap();
+                        let message = writer.finish().unwrap();
+                        session.commit(message).unwrap();
+                        let exported = export_time(&buffer);
+                        for (id, body) in sets_of(&buffer) {
+                            if id == set_ids(protocol)[0] {
+                                for template in body.chunks(8) {
+                                    let id = u16::from_be_bytes([template[0], template[1]]);
+                                    sent.insert(id, exported);
+                                }
+                            } else {
+                                records += 1;
+                                assert!(sent[&id] <= exported, "{id}: {} {exported}", sent[&id]);
+                            }
+                        }
+                        // A stream goes on with the time it had, datagrams tell the one it is.
+                        if protocol == Protocol::Ipfix && transport == Transport::Reliable {
+                            assert!(exported >= last);
+                        } else {
+                            let seconds = now_ms.div_ceil(1000) - u64::from(exported);
+                            assert!(seconds <= 1, "{seconds}");
+                        }
+                        last = exported;
+                    }
+                }
+            }
+            assert_eq!(records, 3 * 12 + 4 * 24);
+        }
+    }
+}
+
+/// Shows 7011/5.2/seconds-modulo.
+#[test]
+fn seconds_are_counted_modulo_2_to_the_32() {
+    let layout = Layout::builder(Protocol::Ipfix, 256)
+        .seconds(ie::FLOW_START_SECONDS, |seconds: &u64, _| *seconds)
+        .unsigned(ie::FLOW_END_SECONDS, 4, |seconds, _| *seconds)
+        .unsigned(ie::PACKET_DELTA_COUNT, 4, |seconds, _| *seconds)
+        .build()
+        .unwrap();
+    let mut session = session(Protocol::Ipfix);
+    session.register(&layout).unwrap();
+    let message = send(
+        &mut session,
+        NOW_MS,
+        &layout,
+        &[0xffff_ffff, 0x1_0000_0000, 0x3_0000_0007],
+    );
+    let mut sessions = decoder();
+    let decoded = sessions.decode(&(), &message).unwrap();
+    let read: Vec<u64> = values(&decoded)
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
+    // A counter does not wrap.
+    let most = 0xffff_ffff;
+    assert_eq!(read, [most, most, most, 0, 0, most, 7, 7, most]);
 }
 
 /// Shows 7011/8/new-id, 7011/8.4/reuse, 3954/7/constant.
@@ -1095,6 +1223,278 @@ fn padding_is_accepted() {
                 );
             }
         }
+    }
+}
+
+/// Shows 7011/6.1.9/low-bits-ignored.
+#[test]
+fn the_last_bits_of_microseconds_do_not_count() {
+    // flowStartMicroseconds, half a second after 1970.
+    let half = (2_208_988_800_u64 << 32) | (1 << 31);
+    let mut sessions = decoder();
+    for low_bits in [0, 1, 0x400, 0x7ff] {
+        let message = ipfix(&[
+            &template(Protocol::Ipfix, 256, &[(154, 8)]),
+            &set(256, &(half | low_bits).to_be_bytes()),
+        ]);
+        let decoded = sessions.decode(&(), &message).unwrap();
+        let record = decoded.records().next().unwrap();
+        let value = record.value_at(0).unwrap();
+        assert_eq!(value.unix_ns(), Some(500_000_000));
+        assert_eq!(value.unix_ms(), Some(500));
+        let typed = value.typed().to_string();
+        assert_eq!(typed, "1970-01-01T00:00:00.500000Z");
+    }
+}
+
+/// Shows 7011/9/padding.
+#[test]
+fn zeros_after_the_last_template_are_padding() {
+    for protocol in BOTH {
+        for padding in 0..=12 {
+            let pad = |mut set: Vec<u8>| {
+                set[3] += padding;
+                set.extend(vec![0; padding.into()]);
+                set
+            };
+            let message = message(
+                protocol,
+                &[
+                    &pad(template(protocol, 256, &[(8, 4)])),
+                    &pad(options_template(protocol, 300, 1, &[(1, 4), (34, 4)])),
+                    &set(256, &[192, 0, 2, 1, 0, 0, 0]),
+                ],
+            );
+            let mut sessions = decoder();
+            let decoded = sessions.decode(&(), &message).unwrap();
+            assert_eq!((decoded.errors(), decoded.templates()), (&[][..], 2));
+            assert_eq!(values(&decoded), [(8, 0xc000_0201)]);
+        }
+        // Anything but zeros is a record, and a wrong one.
+        let record = set(set_ids(protocol)[0], &[0, 0, 0, 0, 0, 1]);
+        let message = message(protocol, &[&record]);
+        let mut sessions = decoder();
+        let decoded = sessions.decode(&(), &message).unwrap();
+        assert_eq!(decoded.errors()[0].kind, DecodeErrorKind::TemplateId(0));
+    }
+}
+
+/// Shows 7011/9.1/discard.
+#[test]
+fn a_malformed_message_is_dropped_whole() {
+    let good = template(Protocol::Ipfix, 256, &PROTOCOL_IDENTIFIER);
+    let other = template(Protocol::Ipfix, 256, &[(5, 1)]);
+    let names = template(Protocol::Ipfix, 257, &[(4, 1), (82, 0xffff)]);
+    let options = options_template(Protocol::Ipfix, 300, 1, &[(149, 4), (34, 4)]);
+    let withdrawal = set(2, &[1, 0, 0, 0]);
+    let sampling = [0, 0, 0, 9, 0, 0, 0, 100];
+    let data = set(256, &[6, 17]);
+    // A value, its length, a template, an Options Template, and its scope are cut off.
+    let malformed = [
+        [names.clone(), set(257, &[6, 4, b'e', b't', b'h'])].concat(),
+        [names.clone(), set(257, &[6, 1, b'e', 17, 0xff, 0])].concat(),
+        set(2, &[1, 4, 0, 2, 0, 4, 0, 1]),
+        set(3, &[1, 4, 0, 2, 0, 1, 0, 149, 0, 4]),
+        set(3, &[1, 4, 0, 1]),
+    ];
+    for bad in &malformed {
+        // Whatever stands before it and behind it in the message.
+        let mut before: [&[u8]; 6] = [&other, &names, &options, &withdrawal, &data, &[]];
+        let told = set(300, &sampling);
+        before[5] = &told;
+        for front in [true, false] {
+            let mut sets = before.to_vec();
+            sets.insert(if front { 0 } else { sets.len() }, bad);
+            let message = ipfix(&sets);
+            // In a session that is new, and in one that knows the template 256.
+            let mut sessions = decoder().over(Transport::Reliable);
+            let error = sessions.decode(&1, &message).unwrap_err();
+            assert!(matches!(error.kind, DecodeErrorKind::Truncated { .. }));
+            assert!(error.clause().unwrap().starts_with("RFC 7011 section "));
+            assert!(error.offset >= 16 && error.offset <= message.len());
+            assert_eq!((sessions.fields(), sessions.option_entries()), (0, 0));
+
+            let known = ipfix(&[&good]);
+            let _ = sessions.decode(&2, &known).unwrap();
+            let data = ipfix(&[&data]);
+            assert_eq!(sessions.decode(&2, &data).unwrap().record_count(), 2);
+            let message = with_sequence(message, 2);
+            assert_eq!(sessions.decode(&2, &message).unwrap_err(), error);
+            assert_eq!((sessions.fields(), sessions.option_entries()), (1, 0));
+            let domain = sessions.options(&2, Protocol::Ipfix, 9);
+            assert_eq!(domain.and_then(|domain| domain.sampling()), None);
+            // The records of the message that was dropped are missing.
+            let next = with_sequence(data, 6);
+            let decoded = sessions.decode(&2, &next).unwrap();
+            assert_eq!(values(&decoded), [(4, 6), (4, 17)]);
+            assert_eq!(decoded.sequence(), Sequence::Gap(4));
+        }
+    }
+    // Of version 9 what can be read is.
+    for bad in &malformed[..1] {
+        let mut bad = bad.clone();
+        bad[..2].copy_from_slice(&[0, 0]);
+        let packet = v9(&[&template(Protocol::NetflowV9, 256, &[(4, 1)]), &bad, &data]);
+        let mut sessions = decoder();
+        let decoded = sessions.decode(&(), &packet).unwrap();
+        assert_eq!((decoded.errors().len(), decoded.record_count()), (1, 2));
+    }
+    // What is wrong without a length being wrong is no reason.
+    for wrong in [set(7, &[0; 4]), set(2, &[0, 255, 0, 1, 0, 4, 0, 1])] {
+        let message = ipfix(&[&good, &wrong, &data]);
+        let mut sessions = decoder();
+        let decoded = sessions.decode(&(), &message).unwrap();
+        assert_eq!((decoded.errors().len(), decoded.record_count()), (1, 2));
+    }
+}
+
+/// Shows 7011/8.4/withdrawals-ignored.
+#[test]
+fn over_udp_withdrawals_are_ignored() {
+    let templates = ipfix(&[
+        &template(Protocol::Ipfix, 256, &PROTOCOL_IDENTIFIER),
+        &options_template(Protocol::Ipfix, 300, 1, &[(149, 4), (34, 4)]),
+    ]);
+    let data = ipfix(&[&set(256, &[6]), &set(300, &[6; 8])]);
+    for (transport, left) in [(Transport::Unreliable, 2), (Transport::Reliable, 1)] {
+        for withdrawal in [
+            set(2, &[1, 0, 0, 0]),
+            set(2, &[0, 2, 0, 0]),
+            set(3, &[1, 44, 0, 0]),
+            set(3, &[0, 3, 0, 0]),
+        ] {
+            let mut sessions = decoder().over(transport);
+            let _ = sessions.decode(&(), &templates).unwrap();
+            let message = ipfix(&[&withdrawal]);
+            let decoded = sessions.decode(&(), &message).unwrap();
+            assert_eq!((decoded.errors(), decoded.withdrawals()), (&[][..], 1));
+            let ignored = usize::from(transport == Transport::Unreliable);
+            assert_eq!(decoded.withdrawals_ignored(), ignored);
+            let decoded = sessions.decode(&(), &data).unwrap();
+            assert_eq!(decoded.data_sets().len(), left, "{withdrawal:?}");
+        }
+    }
+    // It is what a decoder is made for if nothing else is said.
+    let mut sessions = decoder();
+    let _ = sessions.decode(&(), &templates).unwrap();
+    let message = ipfix(&[&set(2, &[1, 0, 0, 0])]);
+    let decoded = sessions.decode(&(), &message).unwrap();
+    assert_eq!(decoded.withdrawals_ignored(), 1);
+}
+
+/// Shows 7011/8.1/unknown-logged, 7011/8.1/again-logged, 7011/8.1/changed-logged.
+#[test]
+fn what_is_to_be_logged_of_templates_is_told() {
+    let template = |field, length| template(Protocol::Ipfix, 256, &[(field, length)]);
+    let withdrawal = set(2, &[1, 0, 0, 0]);
+    let mut sessions = decoder().over(Transport::Reliable);
+    let mut told = |sets: &[&[u8]]| {
+        let message = ipfix(sets);
+        let decoded = sessions.decode(&(), &message).unwrap();
+        assert_eq!(decoded.errors(), []);
+        [
+            decoded.withdrawals_unknown(),
+            decoded.templates_repeated(),
+            decoded.templates_changed(),
+        ]
+    };
+    assert_eq!(told(&[&withdrawal]), [1, 0, 0]);
+    assert_eq!(told(&[&template(4, 1)]), [0, 0, 0]);
+    assert_eq!(told(&[&template(4, 1), &template(4, 1)]), [0, 2, 0]);
+    assert_eq!(told(&[&template(5, 1)]), [0, 0, 1]);
+    assert_eq!(told(&[&template(5, 2), &template(5, 2)]), [0, 1, 1]);
+    assert_eq!(told(&[&withdrawal, &template(4, 1)]), [0, 0, 0]);
+    assert_eq!(told(&[&withdrawal, &withdrawal]), [1, 0, 0]);
+    // Of an id of the other kind, and of all where there are none.
+    assert_eq!(told(&[&set(3, &[1, 44, 0, 0])]), [1, 0, 0]);
+    assert_eq!(told(&[&set(3, &[0, 3, 0, 0])]), [0, 0, 0]);
+}
+
+/// Shows 3954/9/expired.
+#[test]
+fn a_template_that_did_not_come_again_in_time_is_not_used() {
+    const LIFETIME_MS: u64 = 1_800_000;
+    for protocol in BOTH {
+        let both = [256, 300].map(|id| template(protocol, id, &PROTOCOL_IDENTIFIER));
+        let data = message(protocol, &[&set(256, &[6]), &set(300, &[6])]);
+        let known = |sessions: &mut Decoder<()>, now_ms| {
+            let decoded = sessions.decode_at(&(), &data, now_ms).unwrap();
+            let sets = decoded.data_sets().iter();
+            sets.map(|set| set.template().id()).collect::<Vec<_>>()
+        };
+        let both = message(protocol, &both.each_ref().map(Vec::as_slice));
+        let one = message(protocol, &[&template(protocol, 300, &PROTOCOL_IDENTIFIER)]);
+        let mut sessions = decoder().with_template_lifetime(LIFETIME_MS);
+        let _ = sessions.decode_at(&(), &both, NOW_MS).unwrap();
+        let later_ms = NOW_MS + 1_000_000;
+        assert_eq!(known(&mut sessions, later_ms), [256, 300]);
+        // Being used is not enough.
+        let _ = sessions.decode_at(&(), &one, later_ms).unwrap();
+        assert_eq!(known(&mut sessions, NOW_MS + LIFETIME_MS), [256, 300]);
+        assert_eq!(known(&mut sessions, NOW_MS + LIFETIME_MS + 1), [300]);
+        assert_eq!(sessions.fields(), 1);
+        assert_eq!(known(&mut sessions, later_ms + LIFETIME_MS), [300]);
+        assert!(known(&mut sessions, later_ms + LIFETIME_MS + 1).is_empty());
+        assert_eq!(sessions.fields(), 0);
+        let again_ms = later_ms + 2 * LIFETIME_MS;
+        let _ = sessions.decode_at(&(), &both, again_ms).unwrap();
+        assert_eq!(known(&mut sessions, again_ms), [256, 300]);
+        // Over a reliable transport, or if nobody asked for it, they stay.
+        for mut sessions in [
+            decoder()
+                .with_template_lifetime(LIFETIME_MS)
+                .over(Transport::Reliable),
+            decoder(),
+        ] {
+            let _ = sessions.decode_at(&(), &both, NOW_MS).unwrap();
+            assert_eq!(known(&mut sessions, NOW_MS + 100 * LIFETIME_MS), [256, 300]);
+        }
+    }
+}
+
+/// Shows 3954/9/clock.
+#[test]
+fn templates_are_forgotten_when_the_clock_of_the_exporter_changes() {
+    let at = |mut packet: Vec<u8>, uptime_ms: u32, unix_secs: u32| {
+        packet[4..8].copy_from_slice(&uptime_ms.to_be_bytes());
+        packet[8..12].copy_from_slice(&unix_secs.to_be_bytes());
+        packet
+    };
+    let data = v9(&[&set(256, &[6])]);
+    let both = v9(&[
+        &template(Protocol::NetflowV9, 256, &PROTOCOL_IDENTIFIER),
+        &set(256, &[6]),
+    ]);
+    let seconds = 1_795_536_000;
+    let uptime = u32::MAX - 5_000;
+    for (uptime_ms, unix_secs, records) in [
+        // Time goes by, also across the wrap of sysUptime, and with rounding and some drift.
+        (uptime + 5_000, seconds + 5, 1),
+        (4_999, seconds + 10, 1),
+        (uptime + 900, seconds, 1),
+        (uptime, seconds + 60, 1),
+        // No sysUptime is told.
+        (0, seconds + 1_000, 1),
+        // A late packet.
+        (uptime - 90_000, seconds - 90, 1),
+        // The clock is set, forwards and back; the exporter starts anew.
+        (uptime + 1_000, seconds + 100, 0),
+        (uptime + 1_000, seconds - 100, 0),
+        (1_000, seconds + 200, 0),
+    ] {
+        let mut sessions = decoder();
+        let first = at(both.clone(), uptime, seconds);
+        assert_eq!(sessions.decode(&(), &first).unwrap().record_count(), 1);
+        // Another domain has a clock of its own.
+        let other = with_domain(at(data.clone(), 7, 7), 8);
+        let _ = sessions.decode(&(), &other).unwrap();
+        let next = at(data.clone(), uptime_ms, unix_secs);
+        let decoded = sessions.decode(&(), &next).unwrap();
+        assert_eq!(decoded.record_count(), records, "{uptime_ms} {unix_secs}");
+        assert_eq!(sessions.fields(), records);
+        // What comes with the new clock holds.
+        let again = at(both.clone(), uptime_ms, unix_secs);
+        assert_eq!(sessions.decode(&(), &again).unwrap().record_count(), 1);
     }
 }
 

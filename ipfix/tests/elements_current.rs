@@ -35,6 +35,15 @@ fn every_row_is_found_by_id_and_by_name() {
         assert_eq!(element.name(), fields[1]);
         assert_eq!(element.data_type().name(), fields[2]);
         assert_eq!(element.units(), fields[4]);
+        let range = element.range().map(|range| {
+            let (least, most) = range.into_inner();
+            [format!("{least}-{most}"), format!("{least}-0x{most:X}")]
+        });
+        match range {
+            None => assert_eq!(fields[5], ""),
+            Some(either) => assert!(either.contains(&fields[5].to_owned()), "{line}"),
+        }
+        assert_eq!(element.reverse().range(), element.range());
         assert_eq!(elements::by_name(fields[1]), Some(element));
         rows += 1;
     }
@@ -57,6 +66,7 @@ fn a_broken_snapshot_is_refused() {
             "id\n1,aB,unsigned8,,,,current\n2,a_b,unsigned8,,,,current\n",
             "constant of another",
         ),
+        ("id\n1,a,unsigned8,,,9-1,current\n", "line 2: range \"9-1\""),
     ] {
         let error = generate_elements::generate(csv).unwrap_err();
         assert!(error.contains(part), "{error}");

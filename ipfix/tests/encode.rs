@@ -164,6 +164,39 @@ fn batches_are_the_same_octets_as_single_records() {
     }
 }
 
+/// Streams and files have messages up to what their length field can tell, 65,535 octets.
+#[test]
+fn messages_of_any_length() {
+    let layout = flow_layout(Protocol::Ipfix);
+    let flows: Vec<Flow> = (0..10_000).map(|_| FLOW).collect();
+    for max_message in [u16::MAX, 65_534, 65_533, 65_532, 8192, 4097, 4096, 4095] {
+        let messages = [true, false].map(|batch| {
+            let mut session = Session::new(SessionOptions {
+                max_message,
+                ..SessionOptions::reliable(Protocol::Ipfix, 1, 0)
+            });
+            session.register(&layout).unwrap();
+            let mut buffer = vec![0xa5; 3];
+            let mut writer = session.begin(&mut buffer, NOW_MS);
+            if batch {
+                let _ = writer.write_all(&layout, &flows).unwrap();
+            } else {
+                while writer.write(&layout, &FLOW).unwrap() == Written::Done {}
+            }
+            let message = writer.finish().unwrap();
+            let header = 16 + 28 + 4;
+            let records = (usize::from(max_message) / 4 * 4 - header) / 17;
+            assert_eq!(usize::try_from(message.data_records()).unwrap(), records);
+            assert!(message.length() <= usize::from(max_message));
+            assert_eq!(buffer.len(), 3 + message.length());
+            buffer
+        });
+        assert!(messages[0] == messages[1]);
+        let length = u16::from_be_bytes([messages[0][3 + 2], messages[0][3 + 3]]);
+        assert_eq!(usize::from(length), messages[0].len() - 3);
+    }
+}
+
 #[test]
 fn an_unfinished_or_empty_message_leaves_the_buffer() {
     let layout = flow_layout(Protocol::Ipfix);
@@ -429,7 +462,7 @@ fn typed_columns() {
         192, 0, 2, 1,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
         2, 0, 0, 0, 0, 5,
-        0x6b, 0x05, 0xb4, 0x80, 0xff, 0xff, 0xff, 0xff,
+        0x6b, 0x05, 0xb4, 0x80, 0, 0, 0, 0,
         0x00, 0x00, 0x01, 0xa2, 0x0e, 0x49, 0x14, 0xfa,
         0x3f, 0, 0, 0, 0xbf, 0x80, 0, 0,
     ];
@@ -464,6 +497,87 @@ fn typed_columns() {
                 element: WIDE,
                 length
             }
+        );
+    }
+}
+
+/// Columns compiled together are the same template and the same octets as columns one by one.
+#[test]
+fn groups_are_the_same_columns() {
+    const SIGNED: Element = ie::MIB_OBJECT_VALUE_INTEGER;
+    let number = |value: &i64| value.unsigned_abs();
+    let alone = Layout::builder(Protocol::Ipfix, 256)
+        .unsigned(ie::TCP_CONTROL_BITS, 1, move |value: &i64, _| number(value))
+        .octets(ie::SOURCE_MAC_ADDRESS, |_, _| [1, 2, 3, 4, 5, 6])
+        .unsigned(ie::PACKET_DELTA_COUNT, 2, move |value, _| number(value))
+        .signed(SIGNED, 3, |value, _| *value)
+        .uptime(ie::FLOW_END_SYS_UP_TIME, |_| NOW_MS)
+        .text(ie::INTERFACE_NAME, 3, |_| "lo")
+        .unsigned(ie::FLOW_END_MILLISECONDS, 8, |_, context| {
+            context.export_time_ms
+        })
+        .variable(ie::INTERFACE_DESCRIPTION, |_| b"x")
+        .unsigned(ie::IP_VERSION, 1, |_, _| 4)
+        .unsigned(ie::OCTET_DELTA_COUNT, 8, move |value, _| number(value))
+        .build()
+        .unwrap();
+    let together = Layout::builder(Protocol::Ipfix, 256)
+        .unsigned(ie::TCP_CONTROL_BITS, 1, move |value: &i64, _| number(value))
+        .group(|columns| {
+            columns
+                .octets(ie::SOURCE_MAC_ADDRESS, |_, _| [1, 2, 3, 4, 5, 6])
+                .unsigned::<2, _>(ie::PACKET_DELTA_COUNT, move |value, _| number(value))
+                .signed::<3, _>(SIGNED, |value, _| *value)
+                .uptime(ie::FLOW_END_SYS_UP_TIME, |_| NOW_MS)
+        })
+        .text(ie::INTERFACE_NAME, 3, |_| "lo")
+        .group(|columns| {
+            columns.unsigned::<8, _>(ie::FLOW_END_MILLISECONDS, |_, context| {
+                context.export_time_ms
+            })
+        })
+        .variable(ie::INTERFACE_DESCRIPTION, |_| b"x")
+        .group(|columns| columns)
+        .group(|columns| {
+            columns
+                .unsigned::<1, _>(ie::IP_VERSION, |_, _| 4)
+                .unsigned::<8, _>(ie::OCTET_DELTA_COUNT, move |value, _| number(value))
+        })
+        .build()
+        .unwrap();
+    assert_eq!(alone.template_record(), together.template_record());
+    assert_eq!(alone.fields(), together.fields());
+    let messages = [alone, together].map(|layout| {
+        let mut session = session(Protocol::Ipfix);
+        session.register(&layout).unwrap();
+        let mut buffer = Vec::new();
+        let mut writer = session.begin(&mut buffer, NOW_MS);
+        assert_eq!(writer.write_all(&layout, &[-5, i64::MAX, 0x1_0203]), Ok(3));
+        let _ = writer.finish().unwrap();
+        hex(&buffer)
+    });
+    assert_eq!(messages[0], messages[1]);
+
+    let start = || Layout::<i64>::builder(Protocol::Ipfix, 256);
+    let element = ie::SOURCE_IPV4_ADDRESS;
+    let refused = start().group(|columns| columns.unsigned::<4, _>(element, |_, _| 0));
+    assert_eq!(
+        refused.build().unwrap_err(),
+        LayoutError::WrongType {
+            element,
+            given: "unsigned"
+        }
+    );
+    for length in [0, 9] {
+        let element = ie::PACKET_DELTA_COUNT;
+        let refused = if length == 0 {
+            start().group(|columns| columns.unsigned::<0, _>(element, |_, _| 0))
+        } else {
+            start().group(|columns| columns.unsigned::<9, _>(element, |_, _| 0))
+        };
+        assert_eq!(
+            refused.build().unwrap_err(),
+            LayoutError::IllegalLength { element, length }
         );
     }
 }

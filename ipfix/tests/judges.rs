@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ipfix::{
-    AbstractType, Element, Layout, Protocol, Registry, Semantics, Session, SessionOptions,
-    VARIABLE_LENGTH, Written, elements as ie, v9_scope,
+    AbstractType, Element, Layout, NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode,
+    Protocol, Registry, Semantics, Session, SessionOptions, VARIABLE_LENGTH, Written,
+    elements as ie, v9_scope,
 };
 use netflow_parser::variable_versions::field_value::{DataNumber, DurationValue, FieldValue};
 use netflow_parser::variable_versions::ipfix::{self as npipfix, lookup::IPFixField};
@@ -62,6 +63,172 @@ fn netflow_parser() {
             .map(|message| parse_with_netflow_parser(&mut parser, message))
             .collect();
         exchange.compare(&found, &NetflowParserCrate);
+    }
+}
+
+/// In version 5 every judge has its own names, and the same values.
+#[test]
+fn netflow_v5() {
+    let flows: Vec<NetflowV5Record> = (1..=40).map(flow_v5).collect();
+    let layout = Layout::netflow_v5(|flow: &NetflowV5Record, _| *flow);
+    let mut session = Session::new(SessionOptions {
+        max_message: 1500,
+        ..SessionOptions::udp(Protocol::NetflowV5, 0x0203, INIT_MS)
+    });
+    session.register(&layout).unwrap();
+    session.set_sampling(NetflowV5Sampling::new(NetflowV5SamplingMode::Random, SAMPLING).unwrap());
+    let mut messages = Vec::new();
+    let mut rest = flows.as_slice();
+    while !rest.is_empty() {
+        let mut buffer = Vec::new();
+        let mut writer = session.begin(&mut buffer, NOW_MS);
+        let written = writer.write_all(&layout, rest).unwrap();
+        let message = writer.finish().unwrap();
+        session.commit(message).unwrap();
+        messages.push(buffer);
+        rest = &rest[written..];
+    }
+    assert_eq!(messages.len(), 2);
+
+    packages_read_v5(&messages, &flows);
+    crate_reads_v5(&messages, &flows);
+}
+
+const SAMPLING: u16 = 0x64;
+/// As it stands in the header: at random, and the interval.
+const SAMPLING_FIELD: u16 = 2 << 14 | SAMPLING;
+
+fn flow_v5(n: u8) -> NetflowV5Record {
+    NetflowV5Record {
+        source: [192, 0, 2, n].into(),
+        destination: [198, 51, 100, n].into(),
+        next_hop: [203, 0, 113, n].into(),
+        ingress_interface: 11,
+        egress_interface: 12,
+        packets: 0x0708_0900 + u64::from(n),
+        octets: 0x0a0b_0c00 + u64::from(n),
+        first_ms: NOW_MS - 61_234,
+        last_ms: NOW_MS - u64::from(n),
+        source_port: 49_152 + u16::from(n),
+        destination_port: 443,
+        tcp_flags: 0x1b,
+        protocol: 6,
+        tos: 0xb8,
+        source_as: 64_496,
+        destination_as: 64_497,
+        source_prefix_length: 24,
+        destination_prefix_length: 16,
+    }
+}
+
+/// The names of netflow and of netflume, and how the two say the value.
+fn fields_v5(flow: &NetflowV5Record) -> [(&'static str, &'static str, [String; 2]); 18] {
+    let uptime = |ms: u64| (ms - INIT_MS).to_string();
+    let address = |address: Ipv4Addr| [address.to_bits().to_string(), address.to_string()];
+    let same = |value: u64| [value.to_string(), value.to_string()];
+    let time = |ms| [uptime(ms), uptime(ms)];
+    [
+        ("IPV4_SRC_ADDR", "src_addr", address(flow.source)),
+        ("IPV4_DST_ADDR", "dst_addr", address(flow.destination)),
+        ("NEXT_HOP", "next_hop", address(flow.next_hop)),
+        ("INPUT", "in_if", same(flow.ingress_interface.into())),
+        ("OUTPUT", "out_if", same(flow.egress_interface.into())),
+        ("IN_PACKETS", "packets", same(flow.packets)),
+        ("IN_OCTETS", "octets", same(flow.octets)),
+        ("FIRST_SWITCHED", "first_switched", time(flow.first_ms)),
+        ("LAST_SWITCHED", "last_switched", time(flow.last_ms)),
+        ("SRC_PORT", "src_port", same(flow.source_port.into())),
+        ("DST_PORT", "dst_port", same(flow.destination_port.into())),
+        ("TCP_FLAGS", "tcp_flags", same(flow.tcp_flags.into())),
+        ("PROTO", "proto", same(flow.protocol.into())),
+        ("TOS", "tos", same(flow.tos.into())),
+        ("SRC_AS", "src_as", same(flow.source_as.into())),
+        ("DST_AS", "dst_as", same(flow.destination_as.into())),
+        (
+            "SRC_MASK",
+            "src_mask",
+            same(flow.source_prefix_length.into()),
+        ),
+        (
+            "DST_MASK",
+            "dst_mask",
+            same(flow.destination_prefix_length.into()),
+        ),
+    ]
+}
+
+fn packages_read_v5(messages: &[Vec<u8>], flows: &[NetflowV5Record]) {
+    for (judge, package) in ["netflow", "netflume"].into_iter().enumerate() {
+        let found = ask_python(package, messages);
+        let mut sequence = 0;
+        for message in &found {
+            assert_eq!(message.sequence, sequence, "{package}");
+            sequence += u64::try_from(message.flows.len()).unwrap();
+            assert_eq!((message.domain, message.time), (3, NOW_MS / 1000));
+            assert_eq!(message.uptime, Some(NOW_MS - INIT_MS));
+            if judge == 0 {
+                assert_eq!(message.other["engine"], 2);
+                assert_eq!(message.other["nanoseconds"], 250_000_000);
+                assert_eq!(message.other["sampling"], SAMPLING_FIELD);
+            } else {
+                assert_eq!(message.other["sampling"], SAMPLING);
+                assert_eq!(message.other["trouble"], Json::Array(Vec::new()));
+            }
+        }
+        let found: Vec<&Fields> = found.iter().flat_map(|message| &message.flows).collect();
+        let wanted: Vec<Fields> = flows
+            .iter()
+            .map(|flow| {
+                let fields = fields_v5(flow).into_iter();
+                fields
+                    .map(|(netflow, netflume, values)| {
+                        let name = [netflow, netflume][judge];
+                        (name.to_owned(), values[judge].clone())
+                    })
+                    .collect()
+            })
+            .collect();
+        assert_eq!(found, wanted.iter().collect::<Vec<_>>(), "{package}");
+    }
+}
+
+fn crate_reads_v5(messages: &[Vec<u8>], flows: &[NetflowV5Record]) {
+    let mut parser = NetflowParser::default();
+    let mut sequence = 0;
+    for (message, flows) in messages.iter().zip(flows.chunks(30)) {
+        let result = parser.parse_bytes(message);
+        let [NetflowPacket::V5(packet)] = &*result.packets else {
+            panic!("netflow_parser: {result:?}");
+        };
+        let header = &packet.header;
+        assert_eq!(usize::from(header.count), flows.len());
+        assert_eq!(header.flow_sequence, sequence);
+        sequence += u32::from(header.count);
+        assert_eq!((header.engine_type, header.engine_id), (2, 3));
+        assert_eq!(header.sampling_interval, SAMPLING_FIELD);
+        for (found, flow) in packet.flowsets.iter().zip(flows) {
+            let found = NetflowV5Record {
+                source: found.src_addr,
+                destination: found.dst_addr,
+                next_hop: found.next_hop,
+                ingress_interface: found.input.into(),
+                egress_interface: found.output.into(),
+                packets: found.d_pkts.into(),
+                octets: found.d_octets.into(),
+                first_ms: INIT_MS + u64::from(found.first),
+                last_ms: INIT_MS + u64::from(found.last),
+                source_port: found.src_port,
+                destination_port: found.dst_port,
+                tcp_flags: found.tcp_flags,
+                protocol: found.protocol_number,
+                tos: found.tos,
+                source_as: found.src_as.into(),
+                destination_as: found.dst_as.into(),
+                source_prefix_length: found.src_mask,
+                destination_prefix_length: found.dst_mask,
+            };
+            assert_eq!(found, *flow);
+        }
     }
 }
 

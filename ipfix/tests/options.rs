@@ -113,7 +113,7 @@ fn every_kind(protocol: Protocol) -> (Vec<(String, String)>, Writer) {
         w.write(Selector::layout(protocol, 305), &Selector::one_in(5, 16)),
         w.write(
             FlowKeys::layout(protocol, 306),
-            &FlowKeys::of(&keys, is_key).unwrap(),
+            &FlowKeys::of(&keys, 7, is_key).unwrap(),
         ),
         w.write(
             SystemInit::layout(protocol, 307),
@@ -147,7 +147,8 @@ fn golden_ipfix() {
          "00000009".to_owned() + "0000000000000001" + "0000000000000002" + "0000000000000003" + TIMES),
         ("013100040001".to_owned() + "012e0008" + "01300002" + "01310004" + "01320004",
          "0000000000000005".to_owned() + "0001" + "00000001" + "0000000f"),
-        ("013200020001".to_owned() + "00910002" + "00ad0008", "0100".to_owned() + "0000000000000005"),
+        ("013200030002".to_owned() + "00950004" + "00910002" + "00ad0008",
+         "00000007".to_owned() + "0100" + "0000000000000005"),
         ("013300020001".to_owned() + "00950004" + "00a00008", "00000007".to_owned() + "000001a20e4914fa"),
     ];
     assert_eq!(written, wanted);
@@ -170,9 +171,11 @@ fn golden_netflow_v9() {
     assert_eq!(written[5].1, "0000000000000000000000050001000000010000000f");
     // Otherwise the records are those of IPFIX.
     let (ipfix, _) = every_kind(Protocol::Ipfix);
-    for kind in [0, 1, 2, 3, 4, 6, 7] {
+    for kind in [0, 1, 2, 3, 4, 7] {
         assert_eq!(written[kind].1, ipfix[kind].1);
     }
+    // The scope Template, without the domain.
+    assert_eq!(written[6].1, ipfix[6].1[8..]);
 }
 
 #[test]
@@ -210,14 +213,14 @@ fn keys_beyond_64_fields_cannot_be_told() {
         .unsigned(ie::DESTINATION_TRANSPORT_PORT, 2, |(), _| 0)
         .build()
         .unwrap();
-    let keys = FlowKeys::of(&layout, |element| *element == ie::SOURCE_TRANSPORT_PORT);
+    let keys = FlowKeys::of(&layout, 7, |element| *element == ie::SOURCE_TRANSPORT_PORT);
     assert_eq!(keys.unwrap().indicator, 1 << 63);
     assert_eq!(
-        FlowKeys::of(&layout, |element| *element
+        FlowKeys::of(&layout, 7, |element| *element
             == ie::DESTINATION_TRANSPORT_PORT),
         None
     );
-    assert_eq!(FlowKeys::of(&layout, |_| false).unwrap().indicator, 0);
+    assert_eq!(FlowKeys::of(&layout, 7, |_| false).unwrap().indicator, 0);
     assert_eq!(Selector::one_in(1, 0), Selector::one_in(1, 1));
 }
 

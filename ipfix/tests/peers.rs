@@ -23,19 +23,25 @@ const CAPTURES: [&str; 5] = [
     "zeek-http-vlan.pcap",
 ];
 
+/// Version 5 has no other flows.
+const CAPTURES_WITH_IPV4: [&str; 3] = [
+    "tcpreplay-test.pcap",
+    "ndpi-gnutella.pcap",
+    "zeek-http-vlan.pcap",
+];
+
+#[test]
+fn softflowd_version_5() {
+    for_each(&CAPTURES_WITH_IPV4, |capture| {
+        compare(&softflowd(5, &["-a"], capture), times_since_1970(capture));
+    });
+}
+
 #[test]
 fn softflowd_version_9() {
     for_each(&CAPTURES, |capture| {
         // `-a`: the header has the time of the capture, so that times can be told.
-        let messages = softflowd(9, &["-a"], capture);
-        compare(
-            &messages,
-            match capture {
-                // It was made in the first minutes of 1970, which nfcapd takes for a mistake.
-                "ndpi-gnutella.pcap" => TimesOfNfcapd::Unknown,
-                _ => TimesOfNfcapd::Known,
-            },
-        );
+        compare(&softflowd(9, &["-a"], capture), times_since_1970(capture));
     });
 }
 
@@ -43,7 +49,11 @@ fn softflowd_version_9() {
 fn softflowd_ipfix() {
     for_each(&CAPTURES, |capture| {
         // sysUptime, whose zero is in an options record.
-        compare(&softflowd(10, &[], capture), TimesOfNfcapd::Unknown);
+        let times = match times_since_1970(capture) {
+            TimesOfNfcapd::Known => TimesOfNfcapd::Swapped,
+            other => other,
+        };
+        compare(&softflowd(10, &["-a"], capture), times);
     });
     // With MAC addresses and VLANs; times since 1970 in seconds, in milliseconds and as NTP's.
     for_each(&["sec", "milli", "micro", "nano"], |unit| {
@@ -59,6 +69,14 @@ fn softflowd_ipfix() {
 }
 
 #[test]
+fn pmacctd_version_5() {
+    for_each(&CAPTURES_WITH_IPV4, |capture| {
+        // The header has the time of day, the flows that of the capture.
+        compare(&pmacctd(5, capture), TimesOfNfcapd::Unknown);
+    });
+}
+
+#[test]
 fn pmacctd_version_9() {
     for_each(&CAPTURES, |capture| {
         compare(&pmacctd(9, capture), TimesOfNfcapd::Known);
@@ -70,6 +88,15 @@ fn pmacctd_ipfix() {
     for_each(&CAPTURES, |capture| {
         compare(&pmacctd(10, capture), TimesOfNfcapd::Known);
     });
+}
+
+/// What nfcapd makes of times of sysUptime in a header with the time of the capture.
+fn times_since_1970(capture: &str) -> TimesOfNfcapd {
+    match capture {
+        // It was made in the first minutes of 1970, which nfcapd takes for a mistake.
+        "ndpi-gnutella.pcap" => TimesOfNfcapd::Unknown,
+        _ => TimesOfNfcapd::Known,
+    }
 }
 
 /// Does it for all at a time: these programs mostly sleep.
@@ -92,18 +119,28 @@ fn compare(messages: &[Vec<u8>], times_of_nfcapd: TimesOfNfcapd) {
     assert_same(ours.flows, of_tshark.flows);
 
     let mut of_nfcapd = of_nfcapd(messages);
-    if times_of_nfcapd == TimesOfNfcapd::Unknown {
-        for flow in ours.seen.iter_mut().chain(&mut of_nfcapd) {
-            flow.times = None;
+    match times_of_nfcapd {
+        TimesOfNfcapd::Known => {}
+        TimesOfNfcapd::Swapped => of_nfcapd
+            .iter_mut()
+            .filter_map(|flow| flow.times.as_mut())
+            .for_each(|times| times.reverse()),
+        TimesOfNfcapd::Unknown => {
+            for flow in ours.seen.iter_mut().chain(&mut of_nfcapd) {
+                flow.times = None;
+            }
         }
     }
     assert_same(ours.seen, of_nfcapd);
 }
 
-/// Whether nfcapd 1.7.1 knows the elements of time in the records.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What nfcapd 1.7.1 makes of the times in the records.
+#[derive(Clone, Copy)]
 enum TimesOfNfcapd {
     Known,
+    /// Of sysUptime in IPFIX: it takes the end (21) for the start and the start (22) for the end.
+    Swapped,
+    /// It does not know the elements.
     Unknown,
 }
 
@@ -386,10 +423,12 @@ fn of_tshark(messages: &[Vec<u8>]) -> Found {
     let trees = Capture::new(Protocol::Ipfix, &messages).trees();
     assert_eq!(trees.len(), messages.len());
     for tree in trees {
-        let sets = tree.as_object().unwrap().iter();
-        for (_, set) in sets.filter(|(name, _)| name.contains("Set ")) {
-            let records = set.as_object().unwrap().iter();
-            for (_, record) in records.filter(|(name, _)| name.starts_with("Flow ")) {
+        let tree = tree.as_object().unwrap();
+        let sets = tree.iter().filter(|(name, _)| name.contains("Set "));
+        let in_sets = sets.flat_map(|(_, set)| set.as_object().unwrap());
+        for (name, record) in tree.iter().chain(in_sets) {
+            // "pdu" in version 5.
+            if name.starts_with("Flow ") || name.starts_with("pdu ") {
                 found.records += 1;
                 found.flows.extend(flow_of_tree(record));
             }
@@ -545,6 +584,7 @@ fn export(exporter: impl FnOnce(SocketAddr, &Path) -> Command) -> Vec<Vec<u8>> {
                     return messages;
                 }
             }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}"),
         }
         assert!(start.elapsed() < LONGEST, "{command:?} does not end");

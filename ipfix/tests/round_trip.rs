@@ -395,6 +395,7 @@ proptest! {
             ..SessionOptions::udp(Protocol::NetflowV5, 5, INIT_MS)
         });
         let registered = session.register(&layout);
+        let mut decoder = Decoder::new(DecoderLimits::default());
         let mut at = 0;
         while at < numbers.len() {
             let mut buffer = vec![0xa5; 7];
@@ -415,6 +416,14 @@ proptest! {
             let message = &buffer[7..];
             prop_assert_eq!(message.len(), 24 + 48 * written);
             prop_assert_eq!(usize::from(message[3]), written);
+            // The reading side has the same octets, field by field.
+            let decoded = decoder.decode(&1, message).unwrap();
+            prop_assert!(decoded.errors().is_empty() && decoded.missing() == 0);
+            let read: Vec<u8> = decoded
+                .records()
+                .flat_map(|record| record.values().flat_map(|value| value.octets().to_vec()).collect::<Vec<_>>())
+                .collect();
+            prop_assert_eq!(&read, &message[24..]);
             for (row, n) in message[24..].chunks(48).zip(&numbers[at..]) {
                 let flow = flow(n);
                 // By the layout's own table of fields.

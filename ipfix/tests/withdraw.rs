@@ -301,11 +301,17 @@ fn a_retired_id_becomes_free_with_time() {
             Err(WriteError::NotRegistered(id))
         );
         if protocol == Protocol::Ipfix {
+            // The id of the old one.
             assert_eq!(session.register(new), Err(RegisterError::Retired(id)));
             session.free_retired(FREE_MS - 1);
             assert_eq!(session.register(new), Err(RegisterError::Retired(id)));
         }
-        // The same template may come back at any time.
+        // The same template may come back at any time. If it is not sent, that changes nothing.
+        session.register(old).unwrap();
+        session.retire(id, NOW_MS).unwrap();
+        if protocol == Protocol::Ipfix {
+            assert_eq!(session.register(new), Err(RegisterError::Retired(id)));
+        }
         session.register(old).unwrap();
         session.retire(id, NOW_MS).unwrap();
         session.free_retired(FREE_MS);
@@ -322,6 +328,27 @@ fn a_retired_id_becomes_free_with_time() {
     once.retire(256, NOW_MS).unwrap();
     once.free_retired(u64::MAX);
     assert_eq!(once.register(&new), Err(RegisterError::Retired(256)));
+}
+
+/// Shows 3954/7/no-reuse.
+#[test]
+fn a_retired_id_of_v9_stays_taken() {
+    let old = packets_of(Protocol::NetflowV9, 256);
+    let new = Layout::builder(Protocol::NetflowV9, 256)
+        .unsigned(ie::OCTET_DELTA_COUNT, 4, |value: &u64, _| *value)
+        .build()
+        .unwrap();
+    let mut session = Session::new(SessionOptions::udp(Protocol::NetflowV9, 1, 0));
+    session.register(&old).unwrap();
+    send(&mut session, &[(&old, 1)]);
+    session.retire(256, NOW_MS).unwrap();
+    session.free_retired(u64::MAX);
+    assert_eq!(session.register(&new), Err(RegisterError::Retired(256)));
+    // With its old meaning it may come back.
+    session.register(&old).unwrap();
+    session.retire(256, NOW_MS).unwrap();
+    session.free_retired(u64::MAX);
+    assert_eq!(session.register(&new), Err(RegisterError::Retired(256)));
 }
 
 /// Wireshark 4.0 accepts withdrawals and does not act on them: it is no judge of an id's new meaning.

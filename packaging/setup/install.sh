@@ -3,7 +3,7 @@
 #
 #   install.sh build   what `cargo build` needs (and writes .cargo/local.toml)
 #   install.sh run     the same, and the BPF file system
-#   install.sh test    the same, and the collectors, decoders and tools that the tests need
+#   install.sh test    the same, and the collectors, decoders, tools and kernels that the tests need
 #   install.sh bench   the same, and other exporters to compare with
 #
 # Needs root, or sudo, only when something is missing. Safe to run again: it then does nothing.
@@ -24,10 +24,17 @@ test_packages() {
     echo python3 python3-dpkt python3-venv procps groff-base
     # libFuzzer is written in it.
     echo g++
+    # Other kernels run in a virtual machine: tests/tests/kernels.rs.
+    echo qemu-system-x86 xz-utils
 }
 
 main() {
     purpose=${1:-build}
+    if [ "$purpose" = kernel ]; then
+        # From below.
+        fetch_kernel "$2" "$3" "$4"
+        return
+    fi
     root=$(cd "$(dirname "$0")/../.." && pwd)
     case $purpose in
     build) packages=$(build_packages) ;;
@@ -47,6 +54,7 @@ main() {
         install_judges "$root/ipfix/tests/judges/requirements.txt" "$root/.venv"
         ;;
     esac
+    [ "$purpose" != test ] || fetch_kernels "${CARGO_TARGET_DIR:-$root/target}/kernels"
 }
 
 install_missing() {
@@ -102,6 +110,74 @@ install_judges() {
         # Last: what is there is then complete.
         cp "$1" "$2/requirements.txt"
     fi
+}
+
+# The kernels of other Debian releases, unpacked into the folder $1 and never installed. An archive
+# of the release is read by an apt of our own: that of the machine stays as it is.
+fetch_kernels() {
+    while read -r series release; do
+        [ -f "$1/$series/vmlinuz" ] || "$0" kernel "$1/$series" "$series" "$release" </dev/null ||
+            echo "setup: Linux $series cannot be fetched: its test will fail" >&2
+    done <<'RELEASES'
+5.10 bullseye
+6.1 bookworm
+6.12 trixie
+RELEASES
+}
+
+fetch_kernel() {
+    # "linux-image-cloud" leaves out the drivers of real hardware.
+    meta=linux-image-cloud-amd64
+    uri=$(debian_archive)
+    [ -n "$uri" ] || as_root apt-get update -q
+    uri=${uri:-$(debian_archive)}
+    [ -n "$uri" ] || fail "apt knows no archive of Debian's to fetch Linux $2 from"
+    echo "setup: fetching Linux $2 for the tests"
+    work=$1.new
+    rm -rf "$work"
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/root"
+    echo "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $3 main" >"$work/sources.list"
+    cat >"$work/apt.conf" <<CONF
+Dir::Etc::SourceList "$work/sources.list";
+Dir::Etc::SourceParts "-";
+Dir::State::Lists "$work/lists";
+Dir::Cache "$work/cache";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+APT::Sandbox::User "$(id -un)";
+CONF
+    (
+        cd "$work"
+        export APT_CONFIG="$work/apt.conf"
+        apt-get update -q
+        # Of a series the newest version has no name of its own: another package depends on it.
+        image=$(apt-cache depends "$meta:amd64" | sed -n "s/^ *Depends: *\(linux-image-$2[.0-9].*\)/\1/p" | head -n 1)
+        [ -n "$image" ] || fail "$meta of $3 is no Linux $2"
+        apt-get download -q "$image"
+        dpkg-deb -x linux-image-*.deb root
+        for module in $(kernel_modules); do
+            file=$(find root -name "$module.ko" -o -name "$module.ko.xz" | head -n 1)
+            case $file in
+            *.xz) xz -dc "$file" >"$module.ko" ;;
+            *.ko) mv "$file" "$module.ko" ;;
+            *) fail "$image has no module $module" ;;
+            esac
+        done
+        mv root/boot/vmlinuz-* vmlinuz
+    )
+    rm -rf "$work/root" "$work/lists" "$work/cache" "$work"/*.deb "$work/apt.conf" "$work/sources.list" "$1"
+    mv "$work" "$1"
+}
+
+# What tests/src/vm.rs loads.
+kernel_modules() {
+    echo veth sch_ingress cls_bpf tunnel4 ip_tunnel ipip
+}
+
+# Where this machine has its own Debian from.
+debian_archive() {
+    # shellcheck disable=SC2016 # apt's words
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null | head -n 1
 }
 
 as_root() {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::lab::{Lab, Namespace};
 use crate::process::{Finished, Process, Program};
-use crate::wait_for;
+use crate::{patience, wait_for};
 
 /// The binary: target/release/ebpfix of the build that this test belongs to, or what `EBPFIX_BIN`
 /// names.
@@ -398,7 +398,7 @@ impl Ebpfix {
                 return last;
             }
             assert!(
-                start.elapsed() < Duration::from_secs(20),
+                start.elapsed() < patience(Duration::from_secs(20)),
                 "{what}: {last:?}"
             );
             std::thread::sleep(Duration::from_millis(50));

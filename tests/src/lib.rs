@@ -4,7 +4,7 @@
 //! sends. [`Ebpfix`] is the binary under test in one of them; [`Nfcapd`], [`Nfacctd`] and
 //! [`Recorder`] (read by tshark) are the collectors it exports to; [`oracle`] says what a capture
 //! holds, independently of ebpfix. [`Frame`] builds frames by hand, [`Injector`] and [`Flood`] send
-//! them.
+//! them. A [`vm`] runs the same on another kernel.
 //!
 //! Everything here panics with a reason instead of returning an error: the only callers are tests,
 //! and a tool or a right that is missing has to fail the test that needs it.
@@ -23,6 +23,7 @@ pub mod lab;
 pub mod oracle;
 pub mod process;
 pub mod traffic;
+pub mod vm;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,8 +60,9 @@ pub fn shared(path: &str) -> PathBuf {
 /// Asks `condition` until it gives something, and gives that.
 ///
 /// # Panics
-/// After `timeout`, saying `what` was waited for.
+/// After `timeout` (see [`patience`]), saying `what` was waited for.
 pub fn wait_for<T>(what: &str, timeout: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    let timeout = patience(timeout);
     let start = Instant::now();
     loop {
         if let Some(found) = condition() {
@@ -72,6 +74,13 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut condition: impl FnMut() ->
         );
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A timeout that is right for a machine of today, as it has to be on this one: `EBPFIX_PATIENCE`
+/// says how many times slower it is.
+pub fn patience(timeout: Duration) -> Duration {
+    let factor = std::env::var("EBPFIX_PATIENCE").ok();
+    timeout * factor.and_then(|factor| factor.parse().ok()).unwrap_or(1)
 }
 
 /// A runtime for the asynchronous parts of the library under test.

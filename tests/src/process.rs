@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::lab::Namespace;
+use crate::patience;
 
 /// A running program. It is killed when this is dropped.
 #[derive(Debug)]
@@ -161,6 +162,7 @@ impl Process {
 
     /// Waits until it ends by itself.
     pub fn wait(mut self, timeout: Duration) -> Finished {
+        let timeout = patience(timeout);
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child to wait for") {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ebpfix_probes::abi::MacAddress;
-use ipfix::{Record, Registry, Value, v9_scope};
+use ipfix::{Record, Registry, Value};
 
 use crate::record::{FlowJson, UnixTime};
 
@@ -36,9 +36,6 @@ ids! {
     SOURCE_IPV6_ADDRESS
     DESTINATION_IPV6_ADDRESS
     ICMP_TYPE_CODE_IPV4
-    SAMPLING_INTERVAL
-    SAMPLER_ID
-    SAMPLER_RANDOM_INTERVAL
     MINIMUM_TTL
     MAXIMUM_TTL
     SOURCE_MAC_ADDRESS
@@ -49,7 +46,6 @@ ids! {
     DESTINATION_MAC_ADDRESS
     POST_SOURCE_MAC_ADDRESS
     INTERFACE_NAME
-    INTERFACE_DESCRIPTION
     OCTET_TOTAL_COUNT
     PACKET_TOTAL_COUNT
     EXPORTER_IPV4_ADDRESS
@@ -66,15 +62,11 @@ ids! {
     FLOW_END_NANOSECONDS
     FLOW_START_DELTA_MICROSECONDS
     FLOW_END_DELTA_MICROSECONDS
-    SYSTEM_INIT_TIME_MILLISECONDS
     FLOW_DURATION_MILLISECONDS
     IP_TTL
     DOT1Q_VLAN_ID
     DOT1Q_CUSTOMER_VLAN_ID
     ETHERNET_TYPE
-    SELECTOR_ID
-    SAMPLING_PACKET_INTERVAL
-    SAMPLING_PACKET_SPACE
 }
 
 /// What is known beside the record.
@@ -82,8 +74,7 @@ ids! {
 pub(super) struct Context {
     /// Export time of the message.
     pub export_time: UnixTime,
-    /// When sysUptime was zero, if the exporter said so (IPFIX; the message itself says so in
-    /// `NetFlow` v9).
+    /// When sysUptime was zero, if the exporter said so in another domain.
     pub system_init: Option<UnixTime>,
 }
 
@@ -110,16 +101,8 @@ pub(super) struct Fields {
     end_uptime: Option<u32>,
     start_delta: Option<u64>,
     end_delta: Option<u64>,
-    system_init: Option<UnixTime>,
     duration: Option<u64>,
-    sampling_packet_interval: Option<u64>,
-    sampling_packet_space: Option<u64>,
-    /// `selectorId`, or the sampler ID of `NetFlow` v9.
-    pub selector: Option<u64>,
     interface_name: Option<String>,
-    interface_description: Option<String>,
-    /// Interface in the scope of a `NetFlow` v9 options record.
-    scope_interface: Option<u32>,
 }
 
 impl Fields {
@@ -128,12 +111,8 @@ impl Fields {
         let mut fields = Self::default();
         for value in record.values() {
             let field = value.field();
-            match field.registry() {
-                Registry::Iana => fields.take(field.id(), value),
-                Registry::NetflowV9Scope if field.is(&v9_scope::INTERFACE) => {
-                    fields.scope_interface = narrow(value);
-                }
-                _ => {}
+            if field.registry() == Registry::Iana {
+                fields.take(field.id(), value);
             }
         }
         fields
@@ -182,12 +161,7 @@ impl Fields {
             id::ETHERNET_TYPE => flow.eth_type = narrow(value),
             id::FLOW_DIRECTION => flow.direction = narrow(value),
             id::FLOW_END_REASON => flow.end_reason = narrow(value),
-            id::SAMPLING_INTERVAL | id::SAMPLER_RANDOM_INTERVAL => flow.sampling = narrow(value),
-            id::SAMPLING_PACKET_INTERVAL => self.sampling_packet_interval = value.unsigned(),
-            id::SAMPLING_PACKET_SPACE => self.sampling_packet_space = value.unsigned(),
-            id::SAMPLER_ID | id::SELECTOR_ID => self.selector = value.unsigned(),
             id::INTERFACE_NAME => self.interface_name = text(value),
-            id::INTERFACE_DESCRIPTION => self.interface_description = text(value),
             _ => self.take_time(element, value),
         }
     }
@@ -210,40 +184,9 @@ impl Fields {
             }
             id::FLOW_START_DELTA_MICROSECONDS => self.start_delta = value.unsigned(),
             id::FLOW_END_DELTA_MICROSECONDS => self.end_delta = value.unsigned(),
-            id::SYSTEM_INIT_TIME_MILLISECONDS => self.system_init = millis(value),
             id::FLOW_DURATION_MILLISECONDS => self.duration = value.unsigned(),
             _ => {}
         }
-    }
-
-    /// The interface an options record is about.
-    pub fn interface(&self) -> Option<u32> {
-        self.scope_interface
-            .or(self.ingress_interface)
-            .or(self.egress_interface)
-    }
-
-    /// The name of an interface in an options record, or its description if it has none.
-    pub fn interface_name(&mut self) -> Option<String> {
-        let name = self.interface_name.take();
-        name.or_else(|| self.interface_description.take())
-    }
-
-    /// Packets are observed 1 in this many.
-    pub fn sampling(&self) -> Option<u32> {
-        if let (Some(interval), Some(space)) =
-            (self.sampling_packet_interval, self.sampling_packet_space)
-        {
-            // `interval` packets are taken, then `space` are not (RFC 5477 section 8.2).
-            let every = interval.checked_add(space)?.checked_div(interval)?;
-            return u32::try_from(every).ok();
-        }
-        self.flow.sampling.filter(|sampling| *sampling > 0)
-    }
-
-    /// When sysUptime was zero.
-    pub fn system_init(&self) -> Option<UnixTime> {
-        self.system_init
     }
 
     /// The flow; what the exporter said by options is the caller's to add.
@@ -252,9 +195,8 @@ impl Fields {
         const ICMP: u8 = 1;
         const ICMPV6: u8 = 58;
         let (start, end) = self.times(context);
-        let sampling = self.sampling();
         let mut flow = self.flow;
-        (flow.start, flow.end, flow.sampling) = (start, end, sampling);
+        (flow.start, flow.end) = (start, end);
 
         let icmp = matches!(flow.proto, Some(ICMP | ICMPV6));
         if icmp && flow.dport.is_none_or(|port| port == 0) {
@@ -300,8 +242,8 @@ impl Fields {
             let nanos = micros.saturating_mul(NS_PER_US);
             context.export_time.saturating_sub_ns(nanos)
         };
-        let init = self.system_init.or(context.system_init);
-        let since_init = |uptime: Option<u32>| uptime_time(uptime?, init?, context.export_time);
+        let since_init =
+            |uptime: Option<u32>| uptime_time(uptime?, context.system_init?, context.export_time);
         let start = self.flow.start.or(self.start_delta.map(before_export));
         let end = self.flow.end.or(self.end_delta.map(before_export));
         let start = start.or_else(|| since_init(self.start_uptime));
@@ -557,16 +499,5 @@ mod tests {
         is(&[(8, &[0; 4]), (27, v6)], "2001:db8::1");
         is(&[(8, v4)], "192.0.2.1");
         is(&[(27, v6)], "2001:db8::1");
-    }
-
-    #[test]
-    fn sampling_has_many_names() {
-        let of = |fields: &[(u16, &[u8])]| flow(fields).sampling;
-        assert_eq!(of(&[(34, &[0, 0, 0, 100])]), Some(100));
-        assert_eq!(of(&[(50, &[100])]), Some(100));
-        assert_eq!(of(&[(305, &[1]), (306, &[99])]), Some(100));
-        assert_eq!(of(&[(305, &[0]), (306, &[99])]), None);
-        assert_eq!(of(&[(34, &[0])]), None);
-        assert_eq!(of(&[(4, &[6])]), None);
     }
 }

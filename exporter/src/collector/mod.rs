@@ -1,31 +1,49 @@
-//! The built-in collector: receives IPFIX and `NetFlow` v9 over UDP, from any number of exporters,
-//! and prints the flows.
+//! The built-in collector: receives IPFIX, `NetFlow` v9 and v5 over UDP, from any number of exporters,
+//! prints the flows, and stores what it receives in an IPFIX File.
+//!
+//! ```text
+//!  UDP -> Receiver -> Exporters::decode -+-> Storage             -> file
+//!                                        |                           |
+//!                                        +-> Exporters::flows        v
+//!                                                   |            Printer -> Exporters::decode, flows
+//!                                                   v                              |
+//!                                            Output: lines  <----------------------+
+//! ```
 //!
 //! [`bind`] takes the socket, [`Collector::run`] receives until it is told to stop. What is no
 //! message, or cannot be read, is counted and told of once a second at most; nothing that comes in
-//! ends it.
+//! ends it. [`Storage`] is the file, [`Printer`] reads files.
 #![forbid(unsafe_code)]
 
 mod exporters;
+mod file;
 mod flow;
 mod output;
+mod storage;
 mod summary;
 mod table;
+mod trouble;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use ipfix::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use exporters::Exporters;
+use exporters::{Exporters, Sender};
 use output::{Form, Writer};
+use trouble::Trouble;
 
+use crate::record::UnixTime;
+
+pub use file::Printer;
 pub use output::Output;
+pub use storage::{CreateError, Storage, StorageSummary};
 pub use summary::Summary;
 
 /// Takes the socket. Datagrams wait there until [`Collector::run`] reads them.
@@ -50,6 +68,7 @@ pub fn bind(address: SocketAddr) -> Result<Collector, BindError> {
         Ok(Collector {
             address: socket.local_addr()?,
             socket,
+            storage: None,
         })
     };
     bind().map_err(|error| BindError { address, error })
@@ -62,6 +81,7 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 pub struct Collector {
     socket: StdUdpSocket,
     address: SocketAddr,
+    storage: Option<Storage>,
 }
 
 /// How the run of a collector ended.
@@ -79,6 +99,15 @@ impl Collector {
         self.address
     }
 
+    /// Stores what is received, too, and as it was sent.
+    #[must_use]
+    pub fn store_in(self, storage: Storage) -> Self {
+        Self {
+            storage: Some(storage),
+            ..self
+        }
+    }
+
     /// Receives and prints flows until `shutdown` completes. What has arrived by then is still
     /// printed. If the output does not keep up, datagrams wait in the socket and are lost there
     /// when it is full, which the sequence numbers tell.
@@ -94,7 +123,10 @@ impl Collector {
         let socket = UdpSocket::from_std(self.socket)?;
         let mut receiver = Receiver {
             datagram: vec![0; MAX_DATAGRAM].into_boxed_slice(),
-            exporters: Exporters::default(),
+            address: self.address,
+            exporters: Exporters::over(Transport::Unreliable),
+            trouble: Trouble::default(),
+            storage: self.storage,
             form,
             printed: Vec::new(),
         };
@@ -104,8 +136,10 @@ impl Collector {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                result = &mut writer.result => return receiver.output_ended(flatten(result)),
-                _ = tick.tick() => receiver.exporters.report(),
+                result = &mut writer.result => {
+                    return output_ended(flatten(result), receiver.summary());
+                }
+                _ = tick.tick() => receiver.tick(),
                 permit = writer.chunks.reserve(), if !receiver.printed.is_empty() => {
                     // An error means that the thread has ended; its result comes next.
                     if let Ok(permit) = permit {
@@ -119,7 +153,7 @@ impl Collector {
             }
         }
         receiver.receive_rest(&socket.into_std()?)?;
-        receiver.exporters.report();
+        receiver.trouble.report();
         receiver.finish(writer).await
     }
 }
@@ -130,14 +164,19 @@ const MAX_DATAGRAM: usize = 0xffff;
 const BATCH: usize = 256;
 /// Octets that wait for the output before the socket is left alone.
 const MAX_PRINTED: usize = 1 << 20;
-/// What went wrong is told this often at most.
+/// What went wrong is told this often at most, and what is stored gets into the file this often at
+/// least.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a reader may take for the rest of the output.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
 struct Receiver {
     datagram: Box<[u8]>,
+    /// Where it listens.
+    address: SocketAddr,
     exporters: Exporters,
+    trouble: Trouble,
+    storage: Option<Storage>,
     form: Form,
     /// Lines that wait for the output.
     printed: Vec<u8>,
@@ -151,12 +190,7 @@ impl Receiver {
     ) -> io::Result<bool> {
         for _ in 0..BATCH {
             match read(&mut self.datagram) {
-                Ok((length, source)) => {
-                    let datagram = &self.datagram[..length];
-                    self.exporters.datagram(source, datagram, |flow| {
-                        self.form.line(flow, &mut self.printed);
-                    });
-                }
+                Ok((length, source)) => self.message(length, source),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 // Left over from a message we never sent; no reason to stop.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
@@ -167,6 +201,45 @@ impl Receiver {
             }
         }
         Ok(true)
+    }
+
+    /// Stores and prints the message in the buffer.
+    fn message(&mut self, length: usize, source: SocketAddr) {
+        // A socket for both families shows IPv4 addresses mapped.
+        let source = SocketAddr::new(source.ip().to_canonical(), source.port());
+        let octets = &self.datagram[..length];
+        let decoded = match self.exporters.decode(Some(source), octets) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.trouble.garbage(source, &error),
+        };
+        self.trouble.note(source, &decoded);
+        if let Some(storage) = &mut self.storage {
+            let now = UnixTime::from(SystemTime::now());
+            storage.store(source, self.address, now, &decoded);
+        }
+        let sender = Sender::of(source, decoded.header());
+        let printed = &mut self.printed;
+        self.exporters
+            .flows(Some(source), sender, &decoded, |flow| {
+                self.form.line(flow, printed);
+            });
+    }
+
+    /// What is due once a second.
+    fn tick(&mut self) {
+        self.trouble.report();
+        if let Some(storage) = &mut self.storage {
+            storage.flush();
+        }
+    }
+
+    /// Completes the file, if there is one, and says what was received.
+    fn summary(&mut self) -> Summary {
+        let now = UnixTime::from(SystemTime::now());
+        Summary {
+            storage: self.storage.take().map(|storage| storage.finish(now)),
+            ..self.exporters.summary()
+        }
     }
 
     /// Reads what has arrived before the shutdown: no more than the socket can hold, even if more
@@ -183,7 +256,7 @@ impl Receiver {
 
     async fn finish(mut self, writer: Writer) -> io::Result<Ending> {
         let Writer { chunks, mut result } = writer;
-        let summary = self.exporters.summary();
+        let summary = self.summary();
         let rest = std::mem::take(&mut self.printed);
         let written = async {
             if !rest.is_empty() {
@@ -195,22 +268,22 @@ impl Receiver {
         };
         match timeout(OUTPUT_GRACE, written).await {
             Ok(Ok(())) => Ok(Ending::Shutdown(summary)),
-            Ok(error) => self.output_ended(error),
+            Ok(error) => output_ended(error, summary),
             Err(_) => {
                 tracing::warn!("nobody takes the rest of the output; it is given up");
                 Ok(Ending::Shutdown(summary))
             }
         }
     }
+}
 
-    fn output_ended(&self, result: io::Result<()>) -> io::Result<Ending> {
-        match result {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                let message = format!("cannot write the flows: {error}");
-                Err(io::Error::new(error.kind(), message))
-            }
-            _ => Ok(Ending::OutputClosed(self.exporters.summary())),
+fn output_ended(result: io::Result<()>, summary: Summary) -> io::Result<Ending> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let message = format!("cannot write the flows: {error}");
+            Err(io::Error::new(error.kind(), message))
         }
+        _ => Ok(Ending::OutputClosed(summary)),
     }
 }
 

@@ -37,6 +37,23 @@ impl Output {
         }
     }
 
+    /// Nothing is printed.
+    pub fn none() -> Self {
+        Self {
+            form: Form::Nothing,
+            writer: Box::new(io::sink()),
+        }
+    }
+
+    /// Lines that are written without a thread of their own.
+    pub(super) fn lines(self) -> Lines {
+        Lines {
+            form: self.form,
+            formed: Vec::new(),
+            writer: self.writer,
+        }
+    }
+
     /// Starts the thread that writes. Lines are formed by the one, written by the other.
     pub(super) fn start(self) -> io::Result<(Form, Writer)> {
         /// Chunks that wait for the thread.
@@ -62,8 +79,39 @@ impl Output {
     }
 }
 
+/// Lines on their way out.
+pub(super) struct Lines {
+    form: Form,
+    formed: Vec<u8>,
+    writer: Box<dyn Write + Send>,
+}
+
+impl Lines {
+    /// Adds the line of a flow.
+    pub(super) fn add(&mut self, flow: &FlowJson<'_>) {
+        self.form.line(flow, &mut self.formed);
+    }
+
+    /// Writes what there is, if it is much.
+    pub(super) fn flush_if_much(&mut self) -> io::Result<()> {
+        const MUCH: usize = 1 << 16;
+        if self.formed.len() < MUCH {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    /// Writes what there is.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.writer.write_all(&self.formed)?;
+        self.formed.clear();
+        self.writer.flush()
+    }
+}
+
 /// How a flow becomes a line.
 pub(super) enum Form {
+    Nothing,
     Table(Table),
     Json,
 }
@@ -79,6 +127,7 @@ impl Form {
     /// Adds the line of a flow.
     pub(super) fn line(&mut self, flow: &FlowJson<'_>, out: &mut Vec<u8>) {
         match self {
+            Self::Nothing => {}
             Self::Table(table) => {
                 let mut line = String::new();
                 table.line(flow, &mut line);

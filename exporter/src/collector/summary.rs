@@ -1,6 +1,9 @@
 //! What a collector counts.
 
 use std::fmt;
+use std::ops::AddAssign;
+
+use super::StorageSummary;
 
 /// What was received since the collector started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +22,21 @@ pub struct Summary {
     pub unknown_template_sets: u64,
     /// Datagrams that are no message, or broken ones.
     pub garbage: u64,
+    /// What became of it in the file, if it is stored.
+    pub storage: Option<StorageSummary>,
+}
+
+impl AddAssign for Summary {
+    /// Adds all but what was stored.
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.exporters += other.exporters;
+        self.records += other.records;
+        self.options_records += other.options_records;
+        self.missing += other.missing;
+        self.unknown_template_sets += other.unknown_template_sets;
+        self.garbage += other.garbage;
+    }
 }
 
 impl fmt::Display for Summary {
@@ -32,12 +50,14 @@ impl fmt::Display for Summary {
             missing,
             unknown_template_sets,
             garbage,
+            storage,
         } = self;
         write!(
             f,
             "messages: {messages}, exporters: {exporters}, flow records: {records}, options \
              records: {options_records}, missing by sequence: {missing}, sets without template: \
              {unknown_template_sets}, garbage: {garbage}"
-        )
+        )?;
+        storage.map_or(Ok(()), |storage| write!(f, ", {storage}"))
     }
 }

@@ -1,23 +1,42 @@
 //! `ebpfix collect`.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::cli::CollectArgs;
-use crate::collector::{self, Ending, Output};
+use crate::collector::{self, Ending, Output, Printer, Storage};
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// Receives and prints flows until SIGINT or SIGTERM, then a summary on stderr; ends in silence
-/// when nobody reads stdout any more.
+/// Receives flows, or reads them from files; prints them, and a summary on stderr at the end. Ends in
+/// silence when nobody reads stdout any more.
 pub fn run(args: &CollectArgs) -> Result<(), Failure> {
     super::init_logging(Log {
         level: LogLevel::Info,
         format: LogFormat::Text,
     });
-    let collector = collector::bind(args.listen)
+    let output = args
+        .output_format()
+        .map_or_else(Output::none, Output::stdout);
+    if args.files.is_empty() {
+        receive(args, output)
+    } else {
+        print(args, output)
+    }
+}
+
+/// Receives until SIGINT or SIGTERM.
+fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
+    let mut collector = collector::bind(args.listen)
         .map_err(|error| Failure::Failed(format!("{error} (--listen ADDR:PORT)")))?;
+    if let Some(path) = &args.write {
+        let storage = Storage::create(path, args.force)
+            .map_err(|error| Failure::Failed(format!("{error} (--write FILE)")))?;
+        collector = collector.store_in(storage);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -25,9 +44,9 @@ pub fn run(args: &CollectArgs) -> Result<(), Failure> {
     let ending = runtime.block_on(async {
         let shutdown = shutdown_signal()
             .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
-        tracing::info!(address = %collector.local_addr(), "listening for IPFIX and NetFlow v9");
+        tracing::info!(address = %collector.local_addr(), "listening for IPFIX, NetFlow v9 and v5");
         collector
-            .run(Output::stdout(args.format), shutdown)
+            .run(output, shutdown)
             .await
             .map_err(|error| Failure::Failed(error.to_string()))
     })?;
@@ -35,6 +54,37 @@ pub fn run(args: &CollectArgs) -> Result<(), Failure> {
         eprintln!("{summary}");
     }
     Ok(())
+}
+
+/// Prints what is in the files. Whatever is wrong with them is told at the end.
+fn print(args: &CollectArgs, output: Output) -> Result<(), Failure> {
+    let mut printer = Printer::new(output);
+    for path in &args.files {
+        let name = path.display().to_string();
+        let printed = if path == Path::new("-") {
+            printer.print("stdin", io::stdin().lock())
+        } else {
+            match File::open(path) {
+                Ok(file) => printer.print(&name, file),
+                Err(error) => {
+                    printer.unreadable(&name, &error);
+                    Ok(())
+                }
+            }
+        };
+        match printed {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => {
+                return Err(Failure::Failed(format!("cannot write the flows: {error}")));
+            }
+        }
+    }
+    eprintln!("{}", printer.summary());
+    match printer.mistakes() {
+        [] => Ok(()),
+        mistakes => Err(Failure::Failed(mistakes.join("\nebpfix: "))),
+    }
 }
 
 /// Completes at the first SIGINT or SIGTERM; the signals are caught from the call on.

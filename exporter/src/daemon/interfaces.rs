@@ -3,8 +3,8 @@
 use super::metering::Command;
 use super::status::InterfaceStatus;
 use crate::config::Interfaces;
-use crate::export::InterfaceRecord;
 use crate::observe::{Direction, Error, Interface, LinkEvent, Links, Probes};
+use ipfix::options;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 
@@ -167,7 +167,7 @@ impl Watched {
     }
 
     /// The observed interfaces as collectors are told of them.
-    pub fn records(&mut self) -> Vec<InterfaceRecord> {
+    pub fn records(&mut self) -> Vec<options::Interface> {
         self.status()
             .into_iter()
             .map(|InterfaceStatus { index, name, .. }| {
@@ -175,7 +175,7 @@ impl Watched {
                     .known
                     .get(&index)
                     .map_or("", |interface| &interface.alias);
-                InterfaceRecord {
+                options::Interface {
                     index,
                     description: if alias.is_empty() {
                         name.clone()

@@ -11,7 +11,7 @@ mod metering;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{Collectors, InterfaceRecord, Shared, address_facing};
+use crate::export::{Collectors, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
@@ -372,7 +372,7 @@ impl Daemon {
         self.share_with(interfaces);
     }
 
-    fn share_with(&mut self, interfaces: Vec<InterfaceRecord>) {
+    fn share_with(&mut self, interfaces: Vec<ipfix::options::Interface>) {
         let lost = self.sources.ledger().lost;
         // What was left out on purpose was not ignored: it was not selected.
         let ignored = lost

@@ -7,14 +7,15 @@
 use super::account::CollectorStatus;
 use super::batch::Batch;
 use super::columns::{Elements, Limits};
-use super::layouts::{
-    self, ExportingReliability, ExportingStatistics, InterfaceRecord, Layouts, MeteringReliability,
-    Sampling, SystemInit, TemplateIds,
-};
+use super::layouts::{self, Layouts, TemplateIds};
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
 use crate::ledger::Count;
 use crate::record::{Record, UnixTime};
+use ipfix::options::{
+    ExportingProcessReliability, Interface, MeteringProcessReliability, MeteringProcessStatistics,
+    Sampling, SystemInit,
+};
 use ipfix::{Layout, MessageWriter, Protocol, WriteError};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -38,7 +39,7 @@ const OPTIONS_EVERY: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Shared {
     /// The interfaces that are observed.
-    pub interfaces: Vec<InterfaceRecord>,
+    pub interfaces: Vec<Interface>,
     /// 1 in this many packets is counted.
     pub sampling: u32,
     /// What the Metering Process ignored, and when first and last.
@@ -367,14 +368,16 @@ impl Collector {
         {
             transport.register(Of::Data, layout);
             let sampling = Sampling {
-                domain: self.domain,
+                observation_domain: self.domain,
                 interval: shared.sampling.max(1),
             };
             send_all(transport, Of::Data, layout, &[sampling]).await?;
         }
         if let Some(layout) = &layouts.system_init {
             let system_init = SystemInit {
-                domain: self.domain,
+                observation_domain: self.domain,
+                // As the session has it: on a whole second.
+                system_init_ms: transport.session(Of::Data).options().system_init_ms,
             };
             send_all(transport, Of::Data, layout, &[system_init]).await?;
         }
@@ -388,8 +391,8 @@ impl Collector {
         if let Some(layout) = &layouts.metering
             && !shared.ignored.is_zero()
         {
-            let ignored = MeteringReliability {
-                domain: self.domain,
+            let ignored = MeteringProcessReliability {
+                observation_domain: self.domain,
                 ignored_packets: shared.ignored.packets,
                 ignored_octets: shared.ignored.octets,
                 first_ms: shared.ignored_first_ms,
@@ -397,14 +400,14 @@ impl Collector {
             };
             send_all(transport, Of::Process, layout, &[ignored]).await?;
         }
-        if let Some(layout) = &layouts.exporting {
+        if let Some(layout) = &layouts.statistics {
             let statistics = {
                 let status = super::lock(&self.status);
-                ExportingStatistics {
-                    domain: self.domain,
+                MeteringProcessStatistics {
+                    observation_domain: self.domain,
                     messages: status.messages,
                     octets: status.octets,
-                    flows: status.records,
+                    flow_records: status.records,
                 }
             };
             send_all(transport, Of::Process, layout, &[statistics]).await?;
@@ -412,8 +415,8 @@ impl Collector {
         if let Some(layout) = &layouts.not_sent {
             let not_sent = {
                 let status = super::lock(&self.status);
-                ExportingReliability {
-                    process: std::process::id(),
+                ExportingProcessReliability {
+                    exporting_process: std::process::id(),
                     not_sent_flows: status.lost_records,
                     not_sent_packets: status.lost.packets,
                     not_sent_octets: status.lost.octets,

@@ -8,16 +8,15 @@ use super::columns::{Elements, Limits};
 use super::kinds::{self, Family, RecordKind};
 use crate::record::Record;
 use ebpfix_probes::abi::DIRECTION_EGRESS;
+use ipfix::options::{
+    ExportingProcessReliability, FlowKeys, Interface, MeteringProcessReliability,
+    MeteringProcessStatistics, Sampling, SystemInit,
+};
 use ipfix::{
-    Element, Layout, LayoutError, NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode,
-    Protocol, RegisterError, Session, SessionOptions, elements as e,
+    Layout, LayoutError, NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode, Protocol,
+    RegisterError, Session, SessionOptions,
 };
 use std::net::Ipv4Addr;
-
-/// Octets of an interface's name in options data (the kernel's names have at most 15).
-const NAME_OCTETS: u16 = 16;
-/// Octets of an interface's description in options data.
-const DESCRIPTION_OCTETS: u16 = 32;
 
 /// The first Template ID of the default profile's records; they follow in the order of
 /// [`RecordKind::ALL`].
@@ -25,7 +24,7 @@ const FIRST_TEMPLATE: u16 = 256;
 const INTERFACE_TEMPLATE: u16 = 300;
 const SAMPLING_TEMPLATE: u16 = 301;
 const METERING_TEMPLATE: u16 = 302;
-const EXPORTING_TEMPLATE: u16 = 303;
+const STATISTICS_TEMPLATE: u16 = 303;
 const NOT_SENT_TEMPLATE: u16 = 304;
 const FLOW_KEYS_TEMPLATE: u16 = 305;
 const SYSTEM_INIT_TEMPLATE: u16 = 306;
@@ -89,89 +88,6 @@ fn own_block(elements: &Elements) -> u16 {
     u16::try_from(hash % u64::from(BLOCKS)).unwrap_or_default()
 }
 
-/// An interface, as options data tell it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct InterfaceRecord {
-    /// `ingressInterface`.
-    pub index: u32,
-    /// `interfaceName`.
-    pub name: String,
-    /// `interfaceDescription`: the operator's alias, or the name.
-    pub description: String,
-}
-
-/// How packets were selected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sampling {
-    /// `observationDomainId`.
-    pub domain: u32,
-    /// `samplingInterval`: 1 in this many packets.
-    pub interval: u32,
-}
-
-/// What the Metering Process lost (RFC 7011 section 4.2).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MeteringReliability {
-    /// `observationDomainId`.
-    pub domain: u32,
-    /// `ignoredPacketTotalCount`.
-    pub ignored_packets: u64,
-    /// `ignoredOctetTotalCount`.
-    pub ignored_octets: u64,
-    /// Milliseconds since 1970 of the first and the last that were ignored.
-    pub first_ms: u64,
-    /// See `first_ms`.
-    pub last_ms: u64,
-}
-
-/// What the Exporting Process sent (RFC 7011 section 4.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ExportingStatistics {
-    /// `observationDomainId`.
-    pub domain: u32,
-    /// `exportedMessageTotalCount`.
-    pub messages: u64,
-    /// `exportedOctetTotalCount`: octets of messages.
-    pub octets: u64,
-    /// `exportedFlowRecordTotalCount`.
-    pub flows: u64,
-}
-
-/// What the Exporting Process did not send (RFC 7011 section 4.3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ExportingReliability {
-    /// `exportingProcessId`.
-    pub process: u32,
-    /// `notSentFlowTotalCount`.
-    pub not_sent_flows: u64,
-    /// `notSentPacketTotalCount`.
-    pub not_sent_packets: u64,
-    /// `notSentOctetTotalCount`.
-    pub not_sent_octets: u64,
-    /// Milliseconds since 1970 of the first and the last that were not sent; 0: never.
-    pub first_ms: u64,
-    /// See `first_ms`.
-    pub last_ms: u64,
-}
-
-/// Which fields of a template are Flow Keys (RFC 7011 section 4.4).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FlowKeys {
-    /// `observationDomainId`: whose template it is.
-    pub domain: u32,
-    /// `templateId`.
-    pub template: u16,
-    /// `flowKeyIndicator`.
-    pub keys: u64,
-}
-
-/// When sysUptime was zero, for records with times of sysUptime.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SystemInit {
-    /// `observationDomainId`.
-    pub domain: u32,
-}
-
 /// Every layout of a Transport Session.
 pub struct Layouts {
     records: Vec<Layout<Record>>,
@@ -182,15 +98,15 @@ pub struct Layouts {
     /// Whether a message's header tells of sampling, and so of one interval only: `NetFlow` v5.
     pub sampling_in_header: bool,
     /// Names of interfaces; not in `NetFlow` v5.
-    pub interfaces: Option<Layout<InterfaceRecord>>,
+    pub interfaces: Option<Layout<Interface>>,
     /// The sampling interval; not in `NetFlow` v5.
     pub sampling: Option<Layout<Sampling>>,
     /// Reliability of the Metering Process; IPFIX only.
-    pub metering: Option<Layout<MeteringReliability>>,
-    /// Statistics of the Exporting Process; IPFIX only.
-    pub exporting: Option<Layout<ExportingStatistics>>,
+    pub metering: Option<Layout<MeteringProcessReliability>>,
+    /// Statistics of the Metering Process; IPFIX only.
+    pub statistics: Option<Layout<MeteringProcessStatistics>>,
     /// Reliability of the Exporting Process; IPFIX only.
-    pub not_sent: Option<Layout<ExportingReliability>>,
+    pub not_sent: Option<Layout<ExportingProcessReliability>>,
     /// Flow Keys of the templates of records; IPFIX only.
     pub flow_keys: Option<Layout<FlowKeys>>,
     /// The zero of sysUptime; IPFIX only, where records need it: in `NetFlow` v9 each header tells it.
@@ -213,14 +129,22 @@ impl Layouts {
             by_kind: std::array::from_fn(Some),
             limits: elements.limits(),
             sampling_in_header: false,
-            interfaces: Some(interface_layout(protocol)?),
-            sampling: Some(sampling_layout(protocol)?),
-            metering: ipfix.then(metering_layout).transpose()?,
-            exporting: ipfix.then(exporting_layout).transpose()?,
-            not_sent: ipfix.then(not_sent_layout).transpose()?,
-            flow_keys: ipfix.then(flow_keys_layout).transpose()?,
+            interfaces: Some(Interface::layout(protocol, INTERFACE_TEMPLATE)?),
+            sampling: Some(Sampling::layout(protocol, SAMPLING_TEMPLATE)?),
+            metering: ipfix
+                .then(|| MeteringProcessReliability::layout(protocol, METERING_TEMPLATE))
+                .transpose()?,
+            statistics: ipfix
+                .then(|| MeteringProcessStatistics::layout(protocol, STATISTICS_TEMPLATE))
+                .transpose()?,
+            not_sent: ipfix
+                .then(|| ExportingProcessReliability::layout(protocol, NOT_SENT_TEMPLATE))
+                .transpose()?,
+            flow_keys: ipfix
+                .then(|| FlowKeys::layout(protocol, FLOW_KEYS_TEMPLATE))
+                .transpose()?,
             system_init: (ipfix && elements.needs_system_init())
-                .then(system_init_layout)
+                .then(|| SystemInit::layout(protocol, SYSTEM_INIT_TEMPLATE))
                 .transpose()?,
             keys: RecordKind::ALL
                 .into_iter()
@@ -242,7 +166,7 @@ impl Layouts {
             interfaces: None,
             sampling: None,
             metering: None,
-            exporting: None,
+            statistics: None,
             not_sent: None,
             flow_keys: None,
             system_init: None,
@@ -272,9 +196,9 @@ impl Layouts {
     /// The Flow Keys of the templates of records.
     pub fn keys(&self, domain: u32) -> Vec<FlowKeys> {
         let of = |(layout, keys): (&Layout<Record>, &u64)| FlowKeys {
-            domain,
-            template: layout.template_id(),
-            keys: *keys,
+            observation_domain: domain,
+            template_id: layout.template_id(),
+            indicator: *keys,
         };
         self.records.iter().zip(&self.keys).map(of).collect()
     }
@@ -376,105 +300,6 @@ pub fn fits(protocol: Protocol, elements: &Elements, max_message: u16) -> Result
         }
     }
     Ok(())
-}
-
-fn interface_layout(protocol: Protocol) -> Result<Layout<InterfaceRecord>, LayoutError> {
-    Layout::options_builder(protocol, INTERFACE_TEMPLATE)
-        .unsigned(
-            scope(protocol, e::INGRESS_INTERFACE, ipfix::v9_scope::INTERFACE),
-            4,
-            |r: &InterfaceRecord, _| r.index.into(),
-        )
-        .end_of_scope()
-        .text(e::INTERFACE_NAME, NAME_OCTETS, |r| &r.name)
-        .text(e::INTERFACE_DESCRIPTION, DESCRIPTION_OCTETS, |r| {
-            &r.description
-        })
-        .build()
-}
-
-/// The sampling interval alone (34): of all ways to tell it the one that every collector takes.
-fn sampling_layout(protocol: Protocol) -> Result<Layout<Sampling>, LayoutError> {
-    Layout::options_builder(protocol, SAMPLING_TEMPLATE)
-        .unsigned(
-            scope(protocol, e::OBSERVATION_DOMAIN_ID, ipfix::v9_scope::SYSTEM),
-            4,
-            |r: &Sampling, _| r.domain.into(),
-        )
-        .end_of_scope()
-        .unsigned(e::SAMPLING_INTERVAL, 4, |r, _| r.interval.into())
-        .build()
-}
-
-fn metering_layout() -> Result<Layout<MeteringReliability>, LayoutError> {
-    Layout::options_builder(Protocol::Ipfix, METERING_TEMPLATE)
-        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &MeteringReliability, _| {
-            r.domain.into()
-        })
-        .end_of_scope()
-        .unsigned(e::IGNORED_PACKET_TOTAL_COUNT, 8, |r, _| r.ignored_packets)
-        .unsigned(e::IGNORED_OCTET_TOTAL_COUNT, 8, |r, _| r.ignored_octets)
-        .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.first_ms)
-        .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.last_ms)
-        .build()
-}
-
-fn exporting_layout() -> Result<Layout<ExportingStatistics>, LayoutError> {
-    Layout::options_builder(Protocol::Ipfix, EXPORTING_TEMPLATE)
-        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &ExportingStatistics, _| {
-            r.domain.into()
-        })
-        .end_of_scope()
-        .unsigned(e::EXPORTED_MESSAGE_TOTAL_COUNT, 8, |r, _| r.messages)
-        .unsigned(e::EXPORTED_OCTET_TOTAL_COUNT, 8, |r, _| r.octets)
-        .unsigned(e::EXPORTED_FLOW_RECORD_TOTAL_COUNT, 8, |r, _| r.flows)
-        .build()
-}
-
-fn not_sent_layout() -> Result<Layout<ExportingReliability>, LayoutError> {
-    Layout::options_builder(Protocol::Ipfix, NOT_SENT_TEMPLATE)
-        .unsigned(e::EXPORTING_PROCESS_ID, 4, |r: &ExportingReliability, _| {
-            r.process.into()
-        })
-        .end_of_scope()
-        .unsigned(e::NOT_SENT_FLOW_TOTAL_COUNT, 8, |r, _| r.not_sent_flows)
-        .unsigned(e::NOT_SENT_PACKET_TOTAL_COUNT, 8, |r, _| r.not_sent_packets)
-        .unsigned(e::NOT_SENT_OCTET_TOTAL_COUNT, 8, |r, _| r.not_sent_octets)
-        .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.first_ms)
-        .unsigned(e::OBSERVATION_TIME_MILLISECONDS, 8, |r, _| r.last_ms)
-        .build()
-}
-
-/// Beside the template its domain is in the scope: the records go in another one.
-fn flow_keys_layout() -> Result<Layout<FlowKeys>, LayoutError> {
-    Layout::options_builder(Protocol::Ipfix, FLOW_KEYS_TEMPLATE)
-        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &FlowKeys, _| {
-            r.domain.into()
-        })
-        .unsigned(e::TEMPLATE_ID, 2, |r, _| r.template.into())
-        .end_of_scope()
-        .unsigned(e::FLOW_KEY_INDICATOR, 8, |r, _| r.keys)
-        .build()
-}
-
-fn system_init_layout() -> Result<Layout<SystemInit>, LayoutError> {
-    Layout::options_builder(Protocol::Ipfix, SYSTEM_INIT_TEMPLATE)
-        .unsigned(e::OBSERVATION_DOMAIN_ID, 4, |r: &SystemInit, _| {
-            r.domain.into()
-        })
-        .end_of_scope()
-        .unsigned(e::SYSTEM_INIT_TIME_MILLISECONDS, 8, |_, context| {
-            context.system_init_ms
-        })
-        .build()
-}
-
-/// A Scope Field: an element in IPFIX, a scope of its own kind in `NetFlow` v9.
-fn scope(protocol: Protocol, ipfix: Element, v9: Element) -> Element {
-    match protocol {
-        Protocol::Ipfix => ipfix,
-        Protocol::NetflowV9 | Protocol::NetflowV5 => v9,
-    }
 }
 
 #[cfg(test)]

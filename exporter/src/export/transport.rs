@@ -127,7 +127,7 @@ impl Transport {
         if let Some(layout) = &layouts.metering {
             register(session, layout);
         }
-        if let Some(layout) = &layouts.exporting {
+        if let Some(layout) = &layouts.statistics {
             register(session, layout);
         }
         if let Some(layout) = &layouts.not_sent {

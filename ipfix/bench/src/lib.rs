@@ -79,10 +79,16 @@ impl Contender {
 /// A contender does not do the same work as the others.
 pub fn contenders(task: Task, protocol: Protocol) -> Vec<Contender> {
     let messages = messages(protocol);
+    assert_eq!(
+        layout(protocol).template_record(),
+        grouped(protocol).template_record()
+    );
     match task {
         Task::Encode => vec![
-            encode_one_by_one(protocol),
-            encode_batches(protocol),
+            encode_one_by_one("ipfix write", protocol, layout(protocol)),
+            encode_batches("ipfix write_all", protocol, layout(protocol)),
+            encode_one_by_one("ipfix group, write", protocol, grouped(protocol)),
+            encode_batches("ipfix group, write_all", protocol, grouped(protocol)),
             netgauze::encode(protocol, &messages),
             netflow_parser::encode(&messages),
         ],
@@ -214,6 +220,58 @@ fn layout(protocol: Protocol) -> Layout<Flow> {
     .expect("the columns suit their elements")
 }
 
+/// The same layout, its columns compiled together.
+fn grouped(protocol: Protocol) -> Layout<Flow> {
+    let layout = Layout::builder(protocol, 256).group(|group| {
+        group
+            .octets(e::SOURCE_IPV4_ADDRESS, |flow: &Flow, _| flow.source)
+            .octets(e::DESTINATION_IPV4_ADDRESS, |flow, _| flow.destination)
+            .unsigned::<8, _>(e::OCTET_DELTA_COUNT, |flow, _| flow.octets)
+            .unsigned::<8, _>(e::PACKET_DELTA_COUNT, |flow, _| flow.packets)
+    });
+    match protocol {
+        Protocol::Ipfix => layout.group(|group| {
+            group
+                .unsigned::<8, _>(e::FLOW_START_MILLISECONDS, |flow, _| flow.start_ms)
+                .unsigned::<8, _>(e::FLOW_END_MILLISECONDS, |flow, _| flow.end_ms)
+        }),
+        Protocol::NetflowV9 | Protocol::NetflowV5 => layout.group(|group| {
+            group
+                .uptime(e::FLOW_START_SYS_UP_TIME, |flow| flow.start_ms)
+                .uptime(e::FLOW_END_SYS_UP_TIME, |flow| flow.end_ms)
+        }),
+    }
+    .group(|group| {
+        group
+            .unsigned::<2, _>(e::SOURCE_TRANSPORT_PORT, |flow, _| flow.source_port.into())
+            .unsigned::<2, _>(e::DESTINATION_TRANSPORT_PORT, |flow, _| {
+                flow.destination_port.into()
+            })
+            .unsigned::<1, _>(e::PROTOCOL_IDENTIFIER, |flow, _| flow.protocol.into())
+            .unsigned::<1, _>(e::IP_VERSION, |_, _| 4)
+            .unsigned::<1, _>(e::IP_CLASS_OF_SERVICE, |flow, _| {
+                flow.class_of_service.into()
+            })
+            .unsigned::<1, _>(e::TCP_CONTROL_BITS, |flow, _| flow.tcp_flags.into())
+            .unsigned::<1, _>(e::MINIMUM_TTL, |flow, _| flow.min_ttl.into())
+            .unsigned::<1, _>(e::MAXIMUM_TTL, |flow, _| flow.max_ttl.into())
+            .unsigned::<4, _>(e::INGRESS_INTERFACE, |flow, _| flow.interface.into())
+            .unsigned::<4, _>(e::EGRESS_INTERFACE, |_, _| 0)
+            .octets(e::SOURCE_MAC_ADDRESS, |flow, _| flow.source_mac)
+            .octets(e::DESTINATION_MAC_ADDRESS, |flow, _| flow.destination_mac)
+            .unsigned::<2, _>(e::VLAN_ID, |flow, _| flow.vlan.into())
+            .unsigned::<2, _>(e::DOT1Q_VLAN_ID, |flow, _| flow.vlan.into())
+            .unsigned::<2, _>(e::DOT1Q_CUSTOMER_VLAN_ID, |flow, _| {
+                flow.customer_vlan.into()
+            })
+            .unsigned::<2, _>(e::ETHERNET_TYPE, |flow, _| flow.ethernet_type.into())
+            .unsigned::<1, _>(e::FLOW_DIRECTION, |flow, _| flow.egress.into())
+            .unsigned::<1, _>(e::FLOW_END_REASON, |flow, _| flow.end_reason.into())
+    })
+    .build()
+    .expect("the columns suit their elements")
+}
+
 /// A session that has sent its template, and never will again.
 fn session(protocol: Protocol, layout: &Layout<Flow>) -> Session {
     let mut session = Session::new(SessionOptions {
@@ -280,11 +338,11 @@ fn batch<'a>(
     &flows[written..]
 }
 
-fn encode_batches(protocol: Protocol) -> Contender {
-    let (layout, flows) = (layout(protocol), flows());
+fn encode_batches(name: &'static str, protocol: Protocol, layout: Layout<Flow>) -> Contender {
+    let flows = flows();
     let mut session = session(protocol, &layout);
     let mut buffer = Vec::with_capacity(BUFFER);
-    Contender::new("ipfix write_all", move || {
+    Contender::new(name, move || {
         let mut rest = flows.as_slice();
         while !rest.is_empty() {
             buffer.clear();
@@ -295,11 +353,11 @@ fn encode_batches(protocol: Protocol) -> Contender {
     })
 }
 
-fn encode_one_by_one(protocol: Protocol) -> Contender {
-    let (layout, flows) = (layout(protocol), flows());
+fn encode_one_by_one(name: &'static str, protocol: Protocol, layout: Layout<Flow>) -> Contender {
+    let flows = flows();
     let mut session = session(protocol, &layout);
     let mut buffer = Vec::with_capacity(BUFFER);
-    Contender::new("ipfix write", move || {
+    Contender::new(name, move || {
         let mut records = 0;
         let mut rest = flows.as_slice();
         while !rest.is_empty() {
@@ -330,9 +388,11 @@ fn decode(messages: Messages) -> Contender {
         for message in &messages.data {
             let decoded = decoder.decode(&0, message).expect("we wrote it ourselves");
             for record in decoded.records() {
+                let mut sum = 0;
                 for value in record.values() {
-                    touch(&value);
+                    sum ^= touch(&value);
                 }
+                black_box(sum);
                 records += 1;
             }
         }
@@ -340,25 +400,23 @@ fn decode(messages: Messages) -> Contender {
     })
 }
 
-/// Reads the value as what its element says it is.
-fn touch(value: &Value<'_>) {
+/// Reads the value as what its element says it is, and makes use of it.
+fn touch(value: &Value<'_>) -> u64 {
     let Some(element) = value.field().element() else {
         panic!("{:?} is not known", value.field());
     };
-    match element.data_type() {
-        AbstractType::Ipv4Address => {
-            black_box(value.ip_address());
-        }
-        AbstractType::MacAddress => {
-            black_box(value.mac_address());
-        }
-        AbstractType::DateTimeMilliseconds => {
-            black_box(value.unix_ms());
-        }
-        _ => {
-            black_box(value.unsigned());
-        }
-    }
+    let number = match element.data_type() {
+        AbstractType::Ipv4Address => match value.ip_address() {
+            Some(IpAddr::V4(address)) => Some(address.to_bits().into()),
+            _ => None,
+        },
+        AbstractType::MacAddress => value
+            .mac_address()
+            .map(|[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
+        AbstractType::DateTimeMilliseconds => value.unix_ms(),
+        _ => value.unsigned(),
+    };
+    number.expect("the value is of its element's type")
 }
 
 /// Some values of a record, for the comparison of readers.

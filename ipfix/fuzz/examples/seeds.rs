@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ipfix::{
-    AbstractType, Element, Layout, Protocol, Semantics, Session, SessionOptions, TemplateSchedule,
-    elements as e, v9_scope,
+    AbstractType, Element, Layout, NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode,
+    Protocol, Semantics, Session, SessionOptions, TemplateSchedule, elements as e, v9_scope,
 };
 use ipfix_fuzz::{Datagram, decode_input};
 
@@ -29,7 +29,11 @@ fn main() -> ExitCode {
 }
 
 fn write_all(directory: &Path) -> io::Result<()> {
-    for (target, seeds) in [("decode", decode()), ("round_trip", round_trip())] {
+    for (target, seeds) in [
+        ("decode", decode()),
+        ("netflow_v5", random()),
+        ("round_trip", random()),
+    ] {
         let directory = directory.join(target);
         std::fs::create_dir_all(&directory)?;
         for (number, seed) in seeds.iter().enumerate() {
@@ -79,11 +83,12 @@ fn decode() -> Vec<Vec<u8>> {
     let mut withdrawn = ipfix.clone();
     withdrawn.splice(1..1, withdrawals);
     seeds.push(datagrams(0, &withdrawn, false));
+    seeds.push(datagrams(0, &netflow_v5(), false));
     seeds
 }
 
 /// The octets choose everything: as good as any.
-fn round_trip() -> Vec<Vec<u8>> {
+fn random() -> Vec<Vec<u8>> {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     [64, 256, 1024, 2048]
         .into_iter()
@@ -109,6 +114,36 @@ fn header(sets: &[u8]) -> Vec<u8> {
     message.resize(16, 0);
     message.extend(sets);
     message
+}
+
+fn netflow_v5() -> Vec<Vec<u8>> {
+    let layout = Layout::netflow_v5(|flow: &NetflowV5Record, _| *flow);
+    let mut session = Session::new(SessionOptions::udp(
+        Protocol::NetflowV5,
+        0x0203,
+        NOW_MS - 100_000,
+    ));
+    session.register(&layout).expect("it fits");
+    session
+        .set_sampling(NetflowV5Sampling::new(NetflowV5SamplingMode::Random, 100).expect("14 bits"));
+    [1, 2, 20]
+        .map(|flows| {
+            let flow = NetflowV5Record {
+                packets: 7,
+                octets: 500,
+                last_ms: NOW_MS,
+                ..NetflowV5Record::EMPTY
+            };
+            let mut buffer = Vec::new();
+            let mut writer = session.begin(&mut buffer, NOW_MS);
+            writer
+                .write_all(&layout, &vec![flow; flows])
+                .expect("it is registered");
+            let message = writer.finish().expect("something fits");
+            session.commit(message).expect("it is the last one");
+            buffer
+        })
+        .into()
 }
 
 struct Flow {

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod netflow_v5;
 mod round_trip;
 
 pub use decode::{Datagram, decode, decode_input};
+pub use netflow_v5::netflow_v5;
 pub use round_trip::round_trip;

@@ -8,8 +8,9 @@ use ipfix::{
 };
 
 /// Builds layouts and records from the input, writes them in several messages, some of which are
-/// lost before they are sent, and decodes the others. What is decoded must be what was written, the
-/// sequence in order, nothing an error; and writing again what was decoded must give the same octets.
+/// lost before they are sent, and decodes the others. Between messages templates are withdrawn,
+/// defined anew, retired or repeated. What is decoded must be what was written, the sequence in
+/// order, nothing an error; and writing again what was decoded must give the same octets.
 pub fn round_trip(input: &[u8]) {
     // An input that ends early has been used up to there: there is nothing to tell.
     let _ = try_round_trip(&mut Unstructured::new(input));
@@ -18,31 +19,135 @@ pub fn round_trip(input: &[u8]) {
 fn try_round_trip(input: &mut Unstructured<'_>) -> Result<()> {
     let protocol = *input.choose(&[Protocol::Ipfix, Protocol::NetflowV9])?;
     let options = session_options(input, protocol)?;
-    let mut session = Session::new(options);
-    let mut shapes = Vec::new();
+    let mut writing = Writing {
+        session: Session::new(options),
+        shapes: Vec::new(),
+        alive: Vec::new(),
+        actions: Vec::new(),
+    };
     for template_id in 256..=256 + input.int_in_range(0..=3)? {
-        let shape = Shape::arbitrary(input, protocol, template_id)?;
-        let layout = shape.layout();
-        match session.register(&layout) {
-            Ok(()) => shapes.push((shape, layout)),
-            Err(RegisterError::TooLong { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
+        writing.register(input, template_id)?;
     }
-    if shapes.is_empty() {
-        return Ok(());
-    }
-
     let mut sent = Vec::new();
     let mut now_ms: u64 = input.arbitrary()?;
     for _ in 0..input.int_in_range(1..=8)? {
         now_ms = now_ms.wrapping_add(input.arbitrary::<u16>()?.into());
-        sent.extend(write_message(input, &mut session, &shapes, now_ms)?);
+        if input.ratio(1, 4)? {
+            writing.change_templates(input, now_ms)?;
+        }
+        if writing.alive.is_empty() {
+            break;
+        }
+        sent.extend(write_message(input, &mut writing, now_ms)?);
     }
 
+    let Writing {
+        session, shapes, ..
+    } = writing;
     let read = decode(&session, &shapes, &sent);
     write_again(options, &shapes, &sent, &read);
     Ok(())
+}
+
+/// A session and its layouts.
+struct Writing {
+    session: Session,
+    /// All there ever were.
+    shapes: Vec<(Shape, Layout<Row>)>,
+    /// Those that are registered.
+    alive: Vec<usize>,
+    /// What was done since the last message that was sent.
+    actions: Vec<Action>,
+}
+
+/// What is done to the templates of a session, besides writing messages.
+#[derive(Clone, Copy)]
+enum Action {
+    Register { shape: usize },
+    Withdraw { template_id: u16 },
+    WithdrawAll,
+    Retire { template_id: u16, now_ms: u64 },
+    Resend,
+}
+
+impl Writing {
+    fn register(&mut self, input: &mut Unstructured<'_>, template_id: u16) -> Result<()> {
+        let protocol = self.session.options().protocol;
+        let shape = Shape::arbitrary(input, protocol, template_id)?;
+        let layout = shape.layout();
+        match self.session.register(&layout) {
+            Ok(()) => {
+                let shape_number = self.shapes.len();
+                self.alive.push(shape_number);
+                self.actions.push(Action::Register {
+                    shape: shape_number,
+                });
+                self.shapes.push((shape, layout));
+            }
+            Err(RegisterError::TooLong { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        Ok(())
+    }
+
+    fn change_templates(&mut self, input: &mut Unstructured<'_>, now_ms: u64) -> Result<()> {
+        if self.alive.is_empty() {
+            return Ok(());
+        }
+        let options = *self.session.options();
+        let withdrawals =
+            options.protocol == Protocol::Ipfix && options.transport == Transport::Reliable;
+        let at = input.choose_index(self.alive.len())?;
+        let template_id = self.shapes[self.alive[at]].0.template_id;
+        let action = match input.int_in_range(0..=3)? {
+            0 => Action::Resend,
+            1 => Action::Retire {
+                template_id,
+                now_ms,
+            },
+            2 if withdrawals => Action::WithdrawAll,
+            _ if withdrawals => Action::Withdraw { template_id },
+            _ => return Ok(()),
+        };
+        act(&mut self.session, action);
+        self.actions.push(action);
+        match action {
+            Action::Register { .. } | Action::Resend => {}
+            // Collectors may remember it: the id stays unused.
+            Action::Retire { .. } => {
+                self.alive.swap_remove(at);
+            }
+            Action::Withdraw { .. } => {
+                self.alive.swap_remove(at);
+                if input.arbitrary()? {
+                    self.register(input, template_id)?;
+                }
+            }
+            Action::WithdrawAll => {
+                self.alive.clear();
+                self.register(input, template_id)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does everything but to register.
+fn act(session: &mut Session, action: Action) {
+    match action {
+        Action::Register { .. } => Ok(()),
+        Action::Withdraw { template_id } => session.withdraw(template_id),
+        Action::WithdrawAll => session.withdraw_all(),
+        Action::Retire {
+            template_id,
+            now_ms,
+        } => session.retire(template_id, now_ms),
+        Action::Resend => {
+            session.resend_templates();
+            Ok(())
+        }
+    }
+    .expect("the template is registered");
 }
 
 fn session_options(input: &mut Unstructured<'_>, protocol: Protocol) -> Result<SessionOptions> {
@@ -308,6 +413,11 @@ impl Column {
         assert!(value.field().is(&self.element), "{self:?}");
         assert_eq!(value.field().length(), self.length, "{self:?}");
         if let (Kind::Timestamp, Cell::Number(number)) = (self.kind, cell) {
+            if value.field().element().is_none() {
+                // Of an enterprise: that it is a time is not known here.
+                assert_eq!(value.octets().len(), 8);
+                return;
+            }
             let read = value.unix_ns().expect("a timestamp");
             let wanted = number % NTP_ERA_NANOS;
             match self.element.data_type() {
@@ -380,6 +490,10 @@ impl Row {
 struct Sent {
     octets: Vec<u8>,
     now_ms: u64,
+    templates: u32,
+    withdrawals: u32,
+    /// What was done before it.
+    actions: Vec<Action>,
     attempts: Vec<Attempt>,
 }
 
@@ -394,11 +508,16 @@ struct Attempt {
 /// Writes a message; `None` if it was not sent.
 fn write_message(
     input: &mut Unstructured<'_>,
-    session: &mut Session,
-    shapes: &[(Shape, Layout<Row>)],
+    writing: &mut Writing,
     now_ms: u64,
 ) -> Result<Option<Sent>> {
     const BEFORE: [u8; 3] = [0xa5; 3];
+    let Writing {
+        session,
+        shapes,
+        alive,
+        actions,
+    } = writing;
     let sequence = session.sequence();
     let due = session.templates_due(now_ms);
     let mut attempts = Vec::new();
@@ -406,7 +525,7 @@ fn write_message(
     let mut records = 0;
     let mut writer = session.begin(&mut buffer, now_ms);
     for _ in 0..input.int_in_range(0..=6)? {
-        let at = input.choose_index(shapes.len())?;
+        let at = *input.choose(alive)?;
         let (shape, layout) = &shapes[at];
         let rows = (0..input.int_in_range(0..=10)?)
             .map(|_| shape.row(input))
@@ -451,10 +570,14 @@ fn write_message(
     if input.ratio(1, 6)? {
         return Ok(None);
     }
+    let (templates, withdrawals) = (message.templates(), message.withdrawals());
     session.commit(message).expect("it is the last one");
     Ok(Some(Sent {
+        templates,
+        withdrawals,
         octets: buffer.split_off(BEFORE.len()),
         now_ms,
+        actions: std::mem::take(actions),
         attempts,
     }))
 }
@@ -472,7 +595,7 @@ struct Octets(Vec<Vec<u8>>);
 
 fn decode(session: &Session, shapes: &[(Shape, Layout<Row>)], sent: &[Sent]) -> Read {
     let system_init_ms = session.options().system_init_ms;
-    let mut decoder = Decoder::new(DecoderLimits::default());
+    let mut decoder = Decoder::new(DecoderLimits::default()).over(session.options().transport);
     let mut read = Read {
         templates: vec![None; shapes.len()],
         records: Vec::new(),
@@ -488,6 +611,9 @@ fn decode(session: &Session, shapes: &[(Shape, Layout<Row>)], sent: &[Sent]) -> 
             Sequence::InOrder
         };
         assert_eq!(decoded.sequence(), in_order);
+        let counted = [decoded.templates(), decoded.withdrawals()];
+        let wanted = [message.templates, message.withdrawals];
+        assert_eq!(counted.map(u32::try_from), wanted.map(Ok));
         let header = decoded.header();
         assert_eq!(
             header.observation_domain,
@@ -559,10 +685,13 @@ fn write_again(
             layout_of(shape, fields)
         })
         .collect();
-    for layout in &layouts {
-        session.register(layout).expect("the first could");
-    }
     for (message, records) in sent.iter().zip(&read.records) {
+        for &action in &message.actions {
+            if let Action::Register { shape } = action {
+                session.register(&layouts[shape]).expect("the first could");
+            }
+            act(&mut session, action);
+        }
         let mut records = records.iter();
         let mut buffer = Vec::new();
         let mut writer = session.begin(&mut buffer, message.now_ms);

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::element::Element;
+use crate::session::Transport;
 use crate::wire::{MIN_TEMPLATE_ID, Protocol, SET_HEADER_LENGTH, v5_record};
 
 pub use error::{DecodeError, DecodeErrorKind};
@@ -37,7 +38,7 @@ pub use value::Value;
 use error::Subject;
 use few::Few;
 use header::read_header;
-use peers::{Domain, Peer, position_of_min};
+use peers::{Domain, Learned, Peer, Time, position_of_min};
 use reader::Reader;
 use set::{SetPlace, read_set};
 use template::{Reading, TemplateRecord, next_template};
@@ -51,6 +52,11 @@ use value::Clock;
 #[derive(Debug)]
 pub struct Decoder<K> {
     limits: DecoderLimits,
+    transport: Transport,
+    /// Of templates, in milliseconds.
+    lifetime_ms: Option<u64>,
+    /// The time the caller told last.
+    caller_ms: u64,
     /// Beyond IANA's, ordered by registry and id.
     elements: Vec<Element>,
     netflow_v5: Arc<Template>,
@@ -115,6 +121,9 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
     pub fn new(limits: DecoderLimits) -> Self {
         Self {
             limits,
+            transport: Transport::Unreliable,
+            lifetime_ms: None,
+            caller_ms: 0,
             elements: Vec::new(),
             netflow_v5: Arc::new(Template::netflow_v5()),
             peers: Vec::new(),
@@ -141,6 +150,45 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
         self
     }
 
+    /// The decoder, for sessions over this transport; at first it is for those over UDP.
+    ///
+    /// It decides how templates end. Over [`Transport::Unreliable`], withdrawals are ignored
+    /// (RFC 7011 section 8.4): templates are replaced, or [expire](Self::with_template_lifetime). Over
+    /// [`Transport::Reliable`] they live until they are withdrawn (section 8.1).
+    #[must_use]
+    pub fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// The decoder, which over UDP forgets a template that did not come again within this time, in
+    /// milliseconds (RFC 3954 section 9, RFC 7011 section 8.4). Without it they live until they are
+    /// replaced or forgotten at a limit.
+    ///
+    /// It takes [`decode_at`](Self::decode_at), which tells the time. Choose at least three times the
+    /// interval in which the exporters send their templates again, of which some may be lost;
+    /// half an hour suits most.
+    #[must_use]
+    pub fn with_template_lifetime(mut self, lifetime_ms: u64) -> Self {
+        self.lifetime_ms = Some(lifetime_ms);
+        self
+    }
+
+    /// [Decodes](Self::decode) a message that came at `now_ms`, in milliseconds since whenever, by a
+    /// clock that does not go back. [Lifetimes](Self::with_template_lifetime) go by it.
+    ///
+    /// # Errors
+    /// Those of [`decode`](Self::decode).
+    pub fn decode_at<'a>(
+        &mut self,
+        session: &K,
+        octets: &'a [u8],
+        now_ms: u64,
+    ) -> Result<Decoded<'a>, DecodeError> {
+        self.caller_ms = now_ms;
+        self.decode(session, octets)
+    }
+
     /// Decodes the message at the start of `octets` and learns its templates and options.
     ///
     /// A `NetFlow` v9 message takes all of `octets`. The others say how long they are
@@ -154,9 +202,18 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
     /// options said in the domain, and in IPFIX in domain 0, is forgotten, up to the last message of
     /// the domain before the restart. Templates stay until they are replaced.
     ///
+    /// When a header of `NetFlow` v9 says that sysUptime was zero at another time than the one before
+    /// in the domain, by more than a minute, the exporter was started anew or its clock set: the
+    /// templates of the domain are forgotten (RFC 3954 section 9).
+    ///
     /// # Errors
-    /// The header or the sets do not fit into each other (RFC 7011 section 9): nothing of the message
-    /// is used. Mistakes inside one set are in [`Decoded::errors`] instead.
+    /// The header or the sets do not fit into each other; in IPFIX also, a template or a record does
+    /// not fit into its set. Nothing of such a message is used: no record, no template and nothing its
+    /// options said (RFC 7011 section 9.1). Its records count as missing when the next message comes.
+    ///
+    /// `NetFlow` has no such rule, and exporters of it that get lengths wrong. There what is before
+    /// the mistake and in other sets is used; such mistakes, and in all protocols those that are not
+    /// about lengths, are in [`Decoded::errors`] instead.
     pub fn decode<'a>(
         &mut self,
         session: &K,
@@ -169,7 +226,12 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
             at: protocol.header_length(),
         };
         let mut check = sets;
-        while protocol != Protocol::NetflowV5 && read_set(&mut check, protocol)?.is_some() {}
+        let mut has_templates = false;
+        if protocol != Protocol::NetflowV5 {
+            while let Some(set) = read_set(&mut check, protocol)? {
+                has_templates |= set.id < MIN_TEMPLATE_ID;
+            }
+        }
 
         self.now += 1;
         let mut at = self.enter(session);
@@ -186,19 +248,37 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
             self.option_entries -= before.1 - peer.option_entries();
         }
         let domain = peer.domain(protocol, id, self.now);
+        let mut outdated = domain.check_clock(&header);
+        if let (Some(lifetime_ms), Transport::Unreliable) = (self.lifetime_ms, self.transport) {
+            outdated += domain.expire(lifetime_ms, self.caller_ms);
+        }
+        self.fields -= outdated.fields;
+        self.option_entries -= outdated.option_entries;
         let before = (domain.fields(), domain.told.entries());
+        // Only messages of IPFIX are dropped because of what is in their sets.
+        let undo = (has_templates && protocol == Protocol::Ipfix).then(|| domain.snapshot());
         let mut run = Run {
             limits: &self.limits,
             elements: &self.elements,
-            now: &mut self.now,
+            transport: self.transport,
+            time: Time {
+                now: self.now,
+                caller_ms: self.caller_ms,
+            },
             domain,
+            effects: Vec::new(),
             decoded: Decoded::new(header),
         };
         if protocol == Protocol::NetflowV5 {
             run.netflow_v5(&self.netflow_v5, sets);
-        } else {
-            run.sets(sets);
+        } else if let Err(error) = run.sets(sets) {
+            if let Some(templates) = undo {
+                domain.put_back(templates);
+            }
+            return Err(error);
         }
+        run.take_effect();
+        self.now = run.time.now;
         let mut decoded = run.decoded;
         domain.check_sequence(&mut decoded);
         let learned = decoded.templates + decoded.withdrawals > 0;
@@ -387,13 +467,24 @@ impl<K: Hash + Eq + Clone> Decoder<K> {
 struct Run<'d, 'a> {
     limits: &'d DecoderLimits,
     elements: &'d [Element],
-    now: &'d mut u64,
+    transport: Transport,
+    time: Time,
     domain: &'d mut Domain,
+    /// What the message does to what options said, once all of it was read.
+    effects: Vec<Effect>,
     decoded: Decoded<'a>,
 }
 
+enum Effect {
+    /// A template is no longer what it was.
+    Gone(u16),
+    /// The Data Set at this position tells something.
+    Told(usize),
+}
+
 impl<'a> Run<'_, 'a> {
-    fn sets(&mut self, mut sets: Reader<'a>) {
+    /// Fails where the whole message is to be dropped.
+    fn sets(&mut self, mut sets: Reader<'a>) -> Result<(), DecodeError> {
         let protocol = self.decoded.header.protocol;
         // They were checked before.
         while let Ok(Some(set)) = read_set(&mut sets, protocol) {
@@ -402,11 +493,11 @@ impl<'a> Run<'_, 'a> {
                 at: set.at + SET_HEADER_LENGTH,
             };
             if set.id >= MIN_TEMPLATE_ID {
-                self.data(set, body);
+                self.data(set, body)?;
             } else if Some(set.id) == protocol.template_set_id() {
-                self.templates(body, false);
+                self.templates(body, false)?;
             } else if Some(set.id) == protocol.options_template_set_id() {
-                self.templates(body, true);
+                self.templates(body, true)?;
             } else {
                 self.decoded.errors.push(DecodeError::new(
                     Subject::set(protocol),
@@ -415,31 +506,62 @@ impl<'a> Run<'_, 'a> {
                 ));
             }
         }
+        Ok(())
     }
 
-    fn data(&mut self, set: SetPlace, body: Reader<'a>) {
-        let Some(template) = self.domain.template(set.id, *self.now) else {
+    fn data(&mut self, set: SetPlace, body: Reader<'a>) -> Result<(), DecodeError> {
+        let Some(template) = self.domain.template(set.id, self.time.now) else {
             self.decoded.unknown.push(UnknownSet {
                 template_id: set.id,
                 offset: set.at,
                 length: set.end - set.at,
             });
-            return;
+            return Ok(());
         };
         let clock = Clock::of(&self.decoded.header);
         let (set, mistake) = DataSet::new(template, body.rest(), body.at, clock);
-        self.decoded.errors.extend(mistake);
+        if let Some(mistake) = mistake {
+            self.mistake(mistake)?;
+        }
         if set.template().tells() {
-            for record in set.records().map_while(Result::ok) {
-                *self.now += 1;
-                self.domain.told.learn(&record, self.limits, *self.now);
-            }
+            let position = self.decoded.data_sets().len();
+            self.effects.push(Effect::Told(position));
         }
         self.decoded.data_sets.push(set);
+        Ok(())
+    }
+
+    /// Fails if the message is malformed by RFC 7011 section 9.1: a length makes no sense.
+    fn mistake(&mut self, mistake: DecodeError) -> Result<(), DecodeError> {
+        let protocol = self.decoded.header.protocol;
+        if protocol == Protocol::Ipfix && matches!(mistake.kind, DecodeErrorKind::Truncated { .. })
+        {
+            return Err(mistake);
+        }
+        self.decoded.errors.push(mistake);
+        Ok(())
+    }
+
+    /// Applies what the message says of options, in order.
+    fn take_effect(&mut self) {
+        for effect in &self.effects {
+            match *effect {
+                Effect::Gone(id) => self.domain.told.forget_template(id),
+                Effect::Told(position) => {
+                    let set = self.decoded.data_sets().get(position);
+                    let records = set.into_iter().flat_map(DataSet::records);
+                    for record in records.map_while(Result::ok) {
+                        self.time.now += 1;
+                        let told = &mut self.domain.told;
+                        told.learn(&record, self.limits, self.time.now);
+                    }
+                }
+            }
+        }
     }
 
     /// Reads the records of a Template Set or Options Template Set until the first mistake.
-    fn templates(&mut self, mut body: Reader<'_>, options: bool) {
+    fn templates(&mut self, mut body: Reader<'_>, options: bool) -> Result<(), DecodeError> {
         let reading = Reading {
             protocol: self.decoded.header.protocol,
             max_fields: self.limits.fields_per_template.max(1),
@@ -447,30 +569,51 @@ impl<'a> Run<'_, 'a> {
         };
         loop {
             match next_template(&mut body, options, reading) {
-                Ok(None) => return,
-                Ok(Some(TemplateRecord::Template(template))) => {
-                    self.decoded.templates += 1;
-                    self.domain.learn(template, self.limits, *self.now);
-                }
-                Ok(Some(TemplateRecord::Withdrawal(id))) => {
-                    self.decoded.withdrawals += 1;
-                    self.domain.withdraw(id);
-                }
-                Ok(Some(TemplateRecord::WithdrawalOfAll)) => {
-                    self.decoded.withdrawals += 1;
-                    self.domain.withdraw_all(options);
-                }
-                Err(error) => {
-                    self.decoded.errors.push(error);
-                    return;
-                }
+                Ok(None) => return Ok(()),
+                Ok(Some(TemplateRecord::Template(template))) => self.learn(template),
+                Ok(Some(TemplateRecord::Withdrawal(id))) => self.withdraw(Some(id), options),
+                Ok(Some(TemplateRecord::WithdrawalOfAll)) => self.withdraw(None, options),
+                Err(error) => return self.mistake(error),
             }
+        }
+    }
+
+    fn learn(&mut self, template: Template) {
+        let effects = &mut self.effects;
+        let gone = |id| effects.push(Effect::Gone(id));
+        let id = template.id();
+        let learned = self.domain.learn(template, self.limits, self.time, gone);
+        let shared = self.domain.known_template(id).cloned();
+        self.decoded.learned.extend(shared);
+        self.decoded.templates += 1;
+        match learned {
+            Learned::New => {}
+            Learned::Again => self.decoded.templates_repeated += 1,
+            Learned::Changed => self.decoded.templates_changed += 1,
+        }
+    }
+
+    /// Of one template, or of all of a kind.
+    fn withdraw(&mut self, id: Option<u16>, options: bool) {
+        self.decoded.withdrawals += 1;
+        if self.transport == Transport::Unreliable {
+            self.decoded.withdrawals_ignored += 1;
+            return;
+        }
+        let effects = &mut self.effects;
+        let gone = |id| effects.push(Effect::Gone(id));
+        let Some(id) = id else {
+            self.domain.withdraw_all(options, gone);
+            return;
+        };
+        if !self.domain.withdraw(id, gone) {
+            self.decoded.withdrawals_unknown += 1;
         }
     }
 
     fn netflow_v5(&mut self, template: &Arc<Template>, records: Reader<'a>) {
         let header = self.decoded.header;
-        self.domain.told.learn_header(&header, *self.now);
+        self.domain.told.learn_header(&header, self.time.now);
         let octets = records.rest();
         let needed = usize::from(header.count.unwrap_or(0)) * v5_record::LENGTH;
         if octets.len() < needed {
@@ -496,8 +639,13 @@ pub struct Decoded<'a> {
     data_sets: Few<DataSet<'a>>,
     unknown: Vec<UnknownSet>,
     errors: Vec<DecodeError>,
+    learned: Vec<Arc<Template>>,
     templates: usize,
+    templates_repeated: usize,
+    templates_changed: usize,
     withdrawals: usize,
+    withdrawals_unknown: usize,
+    withdrawals_ignored: usize,
     sequence: Sequence,
     missing: u64,
 }
@@ -509,8 +657,13 @@ impl<'a> Decoded<'a> {
             data_sets: Few::new(),
             unknown: Vec::new(),
             errors: Vec::new(),
+            learned: Vec::new(),
             templates: 0,
+            templates_repeated: 0,
+            templates_changed: 0,
             withdrawals: 0,
+            withdrawals_unknown: 0,
+            withdrawals_ignored: 0,
             sequence: Sequence::First,
             missing: 0,
         }
@@ -548,7 +701,8 @@ impl<'a> Decoded<'a> {
         &self.unknown
     }
 
-    /// Mistakes in sets; the rest of such a set was not used.
+    /// Mistakes in sets; the rest of such a set was not used. In IPFIX they are not about lengths:
+    /// those are errors of [`Decoder::decode`].
     pub fn errors(&self) -> &[DecodeError] {
         &self.errors
     }
@@ -558,9 +712,38 @@ impl<'a> Decoded<'a> {
         self.templates
     }
 
-    /// Template withdrawals (RFC 7011 section 8.1).
+    /// The templates that were learned, those known before included, in order.
+    pub(crate) fn learned(&self) -> &[Arc<Template>] {
+        &self.learned
+    }
+
+    /// Of the [templates](Self::templates), those that were known as they are. Over UDP it is usual;
+    /// else RFC 7011 section 8.1 wants it to be logged.
+    pub fn templates_repeated(&self) -> usize {
+        self.templates_repeated
+    }
+
+    /// Of the [templates](Self::templates), those whose id had another meaning, and no withdrawal
+    /// between: RFC 7011 section 8.1 wants it to be logged. The new meaning holds.
+    pub fn templates_changed(&self) -> usize {
+        self.templates_changed
+    }
+
+    /// Template withdrawals (RFC 7011 section 8.1), also those that changed nothing.
     pub fn withdrawals(&self) -> usize {
         self.withdrawals
+    }
+
+    /// Of the [withdrawals](Self::withdrawals), those of a template that is not known: RFC 7011
+    /// section 8.1 wants it to be logged.
+    pub fn withdrawals_unknown(&self) -> usize {
+        self.withdrawals_unknown
+    }
+
+    /// Of the [withdrawals](Self::withdrawals), those that came over UDP, where none are allowed
+    /// (RFC 7011 section 8.4).
+    pub fn withdrawals_ignored(&self) -> usize {
+        self.withdrawals_ignored
     }
 
     /// How the sequence number follows the one before.

@@ -2,6 +2,7 @@
 //! flow keys.
 
 use core::hash::Hash;
+use core::ops::RangeInclusive;
 use std::collections::HashMap;
 
 use super::DecoderLimits;
@@ -56,8 +57,8 @@ impl Sampling {
     ///
     /// samplingInterval (34); samplerRandomInterval (50); samplingPacketInterval (305) with
     /// samplingPacketSpace (306), of which the first are taken and the others are not (RFC 5477
-    /// section 8.2); samplingSize (309) of samplingPopulation (310). Zero says nothing. An interval
-    /// (305) without a space is what many exporters send for one packet in so many.
+    /// section 8.2); samplingSize (309) of samplingPopulation (310); samplingProbability (311). Zero
+    /// says nothing. An interval (305) without a space is what many exporters send for one packet in so many.
     fn of_record(record: &Record<'_>) -> Option<Self> {
         let number = |role| record.role(role).and_then(number::<u32>);
         let one_in = |role| number(role).and_then(|interval| Self::new(1, interval));
@@ -74,6 +75,48 @@ impl Sampling {
                 let population = number(Role::SamplingPopulation)?;
                 Self::new(number(Role::SamplingSize)?, population)
             })
+            .or_else(|| Self::of_probability(record.role(Role::SamplingProbability)?.float()?))
+    }
+
+    /// The simplest fraction that is as near to a probability as binary32 can tell: 1 of 1000 for
+    /// 0.001, which neither float holds exactly. `None` for less than one in 2^32, and for what is no
+    /// probability.
+    fn of_probability(probability: f64) -> Option<Self> {
+        const FRACTION_BITS: u64 = 52;
+        /// The exponent field of 2^-32 and of 1.
+        const EXPONENTS: RangeInclusive<u64> = 991..=1023;
+        /// Of the relative difference.
+        const PRECISION_BITS: u32 = 23;
+        if !(probability > 0.0 && probability <= 1.0) {
+            return None;
+        }
+        let bits = probability.to_bits();
+        let exponent = bits >> FRACTION_BITS;
+        if !EXPONENTS.contains(&exponent) {
+            return None;
+        }
+        // The fraction it is, numerators and denominators of at most 85 bits.
+        let fraction = bits & ((1 << FRACTION_BITS) - 1) | 1 << FRACTION_BITS;
+        let whole = (
+            u128::from(fraction),
+            1_u128 << (EXPONENTS.end() + FRACTION_BITS - exponent),
+        );
+        // The convergents of its continued fraction.
+        let (mut rest, mut before, mut last) = (whole, (0, 1), (1, 0));
+        while rest.1 > 0 {
+            let quotient = rest.0 / rest.1;
+            let next = (quotient * last.0 + before.0, quotient * last.1 + before.1);
+            if next.1 > u128::from(u32::MAX) {
+                break;
+            }
+            (before, last) = (last, next);
+            rest = (rest.1, rest.0 % rest.1);
+            let difference = (whole.0 * last.1).abs_diff(last.0 * whole.1);
+            if difference << PRECISION_BITS <= whole.0 * last.1 {
+                break;
+            }
+        }
+        Self::new(u32::try_from(last.0).ok()?, u32::try_from(last.1).ok()?)
     }
 
     /// Exporters are known to give an interval and leave the mode at zero.

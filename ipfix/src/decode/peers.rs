@@ -1,11 +1,13 @@
 //! What is remembered of those who send.
 
+use core::ops::AddAssign;
 use std::sync::Arc;
 
+use super::header::Header;
 use super::options::Told;
 use super::template::Template;
 use super::{Decoded, DecoderLimits};
-use crate::wire::Protocol;
+use crate::wire::{Protocol, low32};
 
 /// How a sequence number follows the one before in its session and domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +135,11 @@ pub(super) struct Domain {
     id: u32,
     /// By ascending id.
     templates: Vec<Known>,
+    /// None of the templates came before this.
+    oldest_ms: u64,
+    /// When sysUptime was zero by the last header of version 9 that said so, in milliseconds
+    /// modulo 2^32.
+    system_init_ms: Option<u32>,
     pub(super) told: Told,
     /// The next sequence number, if it can be told.
     expected: Option<u32>,
@@ -144,10 +151,45 @@ pub(super) struct Domain {
     pub(super) settled: u64,
 }
 
-#[derive(Debug)]
-struct Known {
+/// What is no longer remembered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Freed {
+    pub(super) fields: usize,
+    pub(super) option_entries: usize,
+}
+
+impl AddAssign for Freed {
+    fn add_assign(&mut self, other: Self) {
+        self.fields += other.fields;
+        self.option_entries += other.option_entries;
+    }
+}
+
+/// Two clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time {
+    /// Counts what was received.
+    pub(super) now: u64,
+    /// The caller's, in milliseconds.
+    pub(super) caller_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Known {
     template: Arc<Template>,
     used: u64,
+    /// When it came last, by the caller's clock.
+    came_ms: u64,
+}
+
+/// What learning a template came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Learned {
+    New,
+    /// It was known as it is.
+    Again,
+    /// Its id had another meaning.
+    Changed,
 }
 
 impl Domain {
@@ -156,6 +198,8 @@ impl Domain {
             protocol,
             id,
             templates: Vec::new(),
+            oldest_ms: u64::MAX,
+            system_init_ms: None,
             told: Told::default(),
             expected: None,
             after_late: None,
@@ -195,55 +239,134 @@ impl Domain {
         self.templates.get(position).map(|known| &known.template)
     }
 
-    pub(super) fn learn(&mut self, template: Template, limits: &DecoderLimits, now: u64) {
+    /// Takes note of a template. What options said of `gone` ones is to be forgotten.
+    pub(super) fn learn(
+        &mut self,
+        template: Template,
+        limits: &DecoderLimits,
+        time: Time,
+        mut gone: impl FnMut(u16),
+    ) -> Learned {
+        self.oldest_ms = self.oldest_ms.min(time.caller_ms);
         if let Ok(position) = self.find(template.id()) {
             let known = &mut self.templates[position];
-            known.used = now;
+            known.used = time.now;
+            known.came_ms = time.caller_ms;
             // Refreshes are mostly the same again: keep the one that is shared.
-            if *known.template != template {
-                self.told.forget_template(template.id());
-                known.template = Arc::new(template);
+            if *known.template == template {
+                return Learned::Again;
             }
-            return;
+            gone(template.id());
+            known.template = Arc::new(template);
+            return Learned::Changed;
         }
         while self.templates.len() >= limits.templates_per_domain.max(1) {
-            self.forget_oldest_template();
+            let Some(oldest) = self.remove_oldest_template() else {
+                break;
+            };
+            gone(oldest.id());
         }
         if let Err(position) = self.find(template.id()) {
             self.templates.insert(
                 position,
                 Known {
                     template: Arc::new(template),
-                    used: now,
+                    used: time.now,
+                    came_ms: time.caller_ms,
                 },
             );
         }
+        Learned::New
     }
 
-    pub(super) fn withdraw(&mut self, id: u16) {
-        if let Ok(position) = self.find(id) {
+    /// Says whether there was such a template.
+    pub(super) fn withdraw(&mut self, id: u16, mut gone: impl FnMut(u16)) -> bool {
+        let position = self.find(id);
+        if let Ok(position) = position {
             self.templates.remove(position);
-            self.told.forget_template(id);
+            gone(id);
+        }
+        position.is_ok()
+    }
+
+    pub(super) fn withdraw_all(&mut self, options: bool, gone: impl FnMut(u16)) {
+        self.retain(|known| known.template.is_options() != options, gone);
+    }
+
+    /// Forgets the templates of version 9 if the exporter was started anew or its clock set (RFC 3954
+    /// section 9): the header then tells another time at which sysUptime was zero.
+    ///
+    /// UNIX Secs are whole seconds, the clocks may drift apart, and sysUptime wraps: from one header
+    /// to the next that is little. A sysUptime of zero is that of exporters that do not tell it.
+    pub(super) fn check_clock(&mut self, header: &Header) -> Freed {
+        const TOLERANCE_MS: u32 = 60_000;
+        if self.protocol != Protocol::NetflowV9 {
+            return Freed::default();
+        }
+        let Some(uptime) = header.sys_uptime_ms.filter(|&uptime| uptime != 0) else {
+            return Freed::default();
+        };
+        let init = low32(header.export_time_ms()).wrapping_sub(uptime);
+        let before = self.system_init_ms.replace(init).unwrap_or(init);
+        if init.wrapping_sub(before).cast_signed().unsigned_abs() > TOLERANCE_MS {
+            self.forget_templates(|_| false)
+        } else {
+            Freed::default()
         }
     }
 
-    pub(super) fn withdraw_all(&mut self, options: bool) {
-        let told = &mut self.told;
+    /// Forgets the templates that came last longer ago than their lifetime.
+    pub(super) fn expire(&mut self, lifetime_ms: u64, caller_ms: u64) -> Freed {
+        let lives = |came_ms: u64| caller_ms.saturating_sub(came_ms) <= lifetime_ms;
+        if lives(self.oldest_ms) {
+            return Freed::default();
+        }
+        let freed = self.forget_templates(|known| lives(known.came_ms));
+        let came = self.templates.iter().map(|known| known.came_ms);
+        self.oldest_ms = came.min().unwrap_or(u64::MAX);
+        freed
+    }
+
+    /// The templates as they are, for [`put_back`](Self::put_back).
+    pub(super) fn snapshot(&self) -> Vec<Known> {
+        self.templates.clone()
+    }
+
+    pub(super) fn put_back(&mut self, templates: Vec<Known>) {
+        self.templates = templates;
+    }
+
+    fn forget_templates(&mut self, but: impl Fn(&Known) -> bool) -> Freed {
+        let before = (self.fields(), self.told.entries());
+        let mut told = core::mem::take(&mut self.told);
+        self.retain(but, |id| told.forget_template(id));
+        self.told = told;
+        Freed {
+            fields: before.0 - self.fields(),
+            option_entries: before.1 - self.told.entries(),
+        }
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Known) -> bool, mut gone: impl FnMut(u16)) {
         self.templates.retain(|known| {
-            let stays = known.template.is_options() != options;
+            let stays = stays(known);
             if !stays {
-                told.forget_template(known.template.id());
+                gone(known.template.id());
             }
             stays
         });
     }
 
     fn forget_oldest_template(&mut self) -> usize {
-        position_of_min(self.templates.iter().map(|known| known.used)).map_or(0, |oldest| {
-            let template = self.templates.remove(oldest).template;
+        self.remove_oldest_template().map_or(0, |template| {
             self.told.forget_template(template.id());
             template.fields().len()
         })
+    }
+
+    fn remove_oldest_template(&mut self) -> Option<Arc<Template>> {
+        let oldest = position_of_min(self.templates.iter().map(|known| known.used))?;
+        Some(self.templates.remove(oldest).template)
     }
 
     pub(super) fn check_sequence(&mut self, decoded: &mut Decoded<'_>) {

@@ -60,8 +60,19 @@ impl<'a> DataSet<'a> {
     }
 
     /// The template.
-    pub fn template(&self) -> &Template {
+    pub fn template(&self) -> &Arc<Template> {
         &self.template
+    }
+
+    /// The template, as the decoder shares it.
+    pub(crate) fn shared_template(&self) -> &Arc<Template> {
+        &self.template
+    }
+
+    /// All records one after the other; `None` if their lengths vary.
+    pub(crate) fn fixed_records(&self) -> Option<&'a [u8]> {
+        let length = self.template.record_length()?;
+        self.octets.get(..self.count * length)
     }
 
     /// How many records can be read.

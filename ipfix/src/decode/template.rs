@@ -255,6 +255,7 @@ roles! {
     SamplingPacketSpace: e::SAMPLING_PACKET_SPACE,
     SamplingSize: e::SAMPLING_SIZE,
     SamplingPopulation: e::SAMPLING_POPULATION,
+    SamplingProbability: e::SAMPLING_PROBABILITY,
     SelectorId: e::SELECTOR_ID,
     SamplerId: e::SAMPLER_ID,
     SystemInitTime: e::SYSTEM_INIT_TIME_MILLISECONDS,
@@ -313,8 +314,8 @@ pub(super) fn next_template(
     if rest.len() < MIN_TEMPLATE_RECORD {
         return Ok(None);
     }
-    // Version 9 has no withdrawals: zeros are padding, in whatever amount.
-    if reading.protocol == Protocol::NetflowV9 && rest.iter().all(|&octet| octet == 0) {
+    // No record begins with four zeros: zeros to the end are padding, in whatever amount.
+    if rest.iter().all(|&octet| octet == 0) {
         return Ok(None);
     }
     read_template(reader, options, reading).map(Some)

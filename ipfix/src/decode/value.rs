@@ -53,24 +53,13 @@ impl<'a> Value<'a> {
             2 => self.array().map(|octets| u16::from_be_bytes(octets).into()),
             4 => self.array().map(|octets| u32::from_be_bytes(octets).into()),
             8 => self.array().map(u64::from_be_bytes),
-            _ => self.unsigned_of_odd_length(),
+            _ => unsigned_of_odd_length(self.octets),
         }
     }
 
     #[inline]
     fn array<const N: usize>(&self) -> Option<[u8; N]> {
         self.octets.try_into().ok()
-    }
-
-    fn unsigned_of_odd_length(&self) -> Option<u64> {
-        if self.octets.is_empty() || self.octets.len() > size_of::<u64>() {
-            return None;
-        }
-        Some(
-            self.octets
-                .iter()
-                .fold(0, |value, &octet| value << 8 | u64::from(octet)),
-        )
     }
 
     /// It as an unsigned integer of 1 to 32 octets (`unsigned256`), in 32 octets, big endian.
@@ -144,9 +133,10 @@ impl<'a> Value<'a> {
         match element.data_type() {
             AbstractType::DateTimeMilliseconds => self.unsigned(),
             AbstractType::DateTimeSeconds => self.unsigned()?.checked_mul(1000),
-            AbstractType::DateTimeMicroseconds | AbstractType::DateTimeNanoseconds => {
-                Some(self.unix_ns()? / 1_000_000)
+            AbstractType::DateTimeMicroseconds => {
+                Some(ntp_ns(self.array()?, MICROSECONDS_MASK) / 1_000_000)
             }
+            AbstractType::DateTimeNanoseconds => Some(ntp_ns(self.array()?, !0) / 1_000_000),
             _ if self.field.is(&elements::FLOW_START_SYS_UP_TIME)
                 || self.field.is(&elements::FLOW_END_SYS_UP_TIME)
                 || self.field.is(&REVERSE_START)
@@ -163,25 +153,41 @@ impl<'a> Value<'a> {
     /// carry nothing are ignored (RFC 7011 section 6.1.9). `None` for times after the year 2554.
     pub fn unix_ns(&self) -> Option<u64> {
         match self.field.element()?.data_type() {
-            AbstractType::DateTimeMicroseconds => self.ntp_ns(!0x7ff),
-            AbstractType::DateTimeNanoseconds => self.ntp_ns(!0),
+            AbstractType::DateTimeMicroseconds => Some(ntp_ns(self.array()?, MICROSECONDS_MASK)),
+            AbstractType::DateTimeNanoseconds => Some(ntp_ns(self.array()?, !0)),
             _ => self.unix_ms()?.checked_mul(1_000_000),
         }
     }
+}
 
-    fn ntp_ns(&self, mask: u32) -> Option<u64> {
-        const NTP_UNIX_OFFSET: u32 = 2_208_988_800;
-        const NANOS: u64 = 1_000_000_000;
-        let ntp = self.array().map(u64::from_be_bytes)?;
-        let seconds = u32::try_from(ntp >> 32).ok()?;
-        let fraction = low32(ntp) & mask;
-        let unix_seconds = if seconds >= NTP_UNIX_OFFSET {
-            u64::from(seconds - NTP_UNIX_OFFSET)
-        } else {
-            u64::from(seconds) + (1 << 32) - u64::from(NTP_UNIX_OFFSET)
-        };
-        Some(unix_seconds * NANOS + ((u64::from(fraction) * NANOS) >> 32))
+/// The bits of an NTP fraction that count in dateTimeMicroseconds (RFC 7011 section 6.1.9).
+const MICROSECONDS_MASK: u32 = !0x7ff;
+
+// The rare readings take the octets: a value whose address is needed would have to be in memory.
+
+fn unsigned_of_odd_length(octets: &[u8]) -> Option<u64> {
+    if octets.is_empty() || octets.len() > size_of::<u64>() {
+        return None;
     }
+    Some(
+        octets
+            .iter()
+            .fold(0, |value, &octet| value << 8 | u64::from(octet)),
+    )
+}
+
+/// Nanoseconds since 1970 of an NTP timestamp, of whose fraction the bits of `mask` count.
+fn ntp_ns(octets: [u8; 8], mask: u32) -> u64 {
+    const NTP_UNIX_OFFSET: u64 = 2_208_988_800;
+    const NANOS: u64 = 1_000_000_000;
+    let ntp = u64::from_be_bytes(octets);
+    let seconds = ntp >> 32;
+    let fraction = u64::from(low32(ntp) & mask);
+    let unix_seconds = match seconds.checked_sub(NTP_UNIX_OFFSET) {
+        Some(seconds) => seconds,
+        None => seconds + (1 << 32) - NTP_UNIX_OFFSET,
+    };
+    unix_seconds * NANOS + ((fraction * NANOS) >> 32)
 }
 
 const REVERSE_START: crate::Element = elements::FLOW_START_SYS_UP_TIME.reverse();
@@ -196,13 +202,16 @@ pub(super) struct Clock {
     source: ClockSource,
 }
 
+/// A number and no `enum`, so that a clock is copied whole: each value has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ClockSource {
-    Unknown,
+struct ClockSource(u32);
+
+impl ClockSource {
+    const UNKNOWN: Self = Self(0);
     /// When the system started.
-    SystemInit,
+    const SYSTEM_INIT: Self = Self(1);
     /// The header says what sysUptime is.
-    Header,
+    const HEADER: Self = Self(2);
 }
 
 impl Clock {
@@ -211,8 +220,8 @@ impl Clock {
             export_ms: header.export_time_ms(),
             uptime_ms: header.sys_uptime_ms.unwrap_or(0),
             source: match header.sys_uptime_ms {
-                Some(_) => ClockSource::Header,
-                None => ClockSource::Unknown,
+                Some(_) => ClockSource::HEADER,
+                None => ClockSource::UNKNOWN,
             },
         }
     }
@@ -221,9 +230,9 @@ impl Clock {
     #[inline]
     pub(super) fn since(self, system_init_ms: Option<u64>) -> Self {
         match system_init_ms {
-            Some(init) if self.source != ClockSource::Header => Self {
+            Some(init) if self.source != ClockSource::HEADER => Self {
                 uptime_ms: low32(self.export_ms.wrapping_sub(init)),
-                source: ClockSource::SystemInit,
+                source: ClockSource::SYSTEM_INIT,
                 ..self
             },
             _ => self,
@@ -233,7 +242,7 @@ impl Clock {
     /// sysUptime wraps every 49.7 days: of all times with this uptime, the one nearest to the
     /// export time.
     fn unix_ms(self, uptime: u32) -> Option<u64> {
-        if self.source == ClockSource::Unknown {
+        if self.source == ClockSource::UNKNOWN {
             return None;
         }
         let difference = uptime.wrapping_sub(self.uptime_ms).cast_signed();

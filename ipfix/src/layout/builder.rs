@@ -3,9 +3,12 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::column::{Column, Fixed, Raw};
-use super::value::{ntp_microseconds, ntp_timestamp, reduced, reduced_signed};
+use super::group::{Group, GroupColumns, Grouped};
+use super::value::{
+    low_bits_only, ntp_microseconds, ntp_timestamp, reduced, reduced_signed, takes_unsigned,
+};
 use super::{Context, Identity, Layout, LayoutError, Segment};
-use crate::element::{AbstractType, ENTERPRISE_BIT, Element, Registry, Semantics, VARIABLE_LENGTH};
+use crate::element::{AbstractType, ENTERPRISE_BIT, Element, Registry, VARIABLE_LENGTH};
 use crate::wire::{MIN_TEMPLATE_ID, Protocol, low16, put};
 
 /// Builds a [`Layout`] column by column, in wire order. The first mistake is kept and comes out of
@@ -41,18 +44,14 @@ impl<R: 'static> LayoutBuilder<R> {
     ///
     /// `length` below the natural one is reduced-size encoding (RFC 7011 section 6.2). A value too
     /// large for its field becomes the largest one that fits, except that elements which are sets of
-    /// flags keep their low bits (RFC 7125 section 3).
+    /// flags keep their low bits (RFC 7125 section 3), and so do seconds, which count modulo 2^32 (RFC
+    /// 7011 section 5.2).
     pub fn unsigned<F>(self, element: Element, length: u16, value: F) -> Self
     where
         F: Fn(&R, &Context) -> u64 + Send + Sync + 'static,
     {
-        let data_type = element.data_type();
-        let accepted = data_type.is_unsigned()
-            || matches!(
-                data_type,
-                AbstractType::DateTimeSeconds | AbstractType::DateTimeMilliseconds
-            );
-        let low_bits = element.semantics() == Semantics::Flags;
+        let accepted = takes_unsigned(element);
+        let low_bits = low_bits_only(element);
         macro_rules! by_length {
             ($($octets:literal)*) => {
                 match length {
@@ -125,7 +124,7 @@ impl<R: 'static> LayoutBuilder<R> {
     }
 
     /// A dateTimeSeconds, 4 octets (RFC 7011 section 6.1.7). The function gives seconds since
-    /// 1970-01-01 UTC; the largest that fits is of the year 2106.
+    /// 1970-01-01 UTC; from 2106 on they count modulo 2^32 (section 5.2).
     pub fn seconds<F>(self, element: Element, unix_seconds: F) -> Self
     where
         F: Fn(&R, &Context) -> u64 + Send + Sync + 'static,
@@ -135,7 +134,7 @@ impl<R: 'static> LayoutBuilder<R> {
             element,
             accepted,
             "seconds",
-            move |record: &R, context: &Context| reduced(unix_seconds(record, context), false),
+            move |record: &R, context: &Context| reduced(unix_seconds(record, context), true),
         )
     }
 
@@ -268,6 +267,59 @@ impl<R: 'static> LayoutBuilder<R> {
         F: Fn(&R, &Context) -> [u8; N] + Send + Sync + 'static,
     {
         self.fixed(element, true, "octets", value)
+    }
+
+    /// Columns of fixed length that are compiled together: one call per record writes them all, which
+    /// makes records of many fields a good deal faster. The layout is the same as with the columns one
+    /// by one.
+    ///
+    /// ```
+    /// use ipfix::{Layout, Protocol, elements};
+    ///
+    /// struct Flow {
+    ///     source: [u8; 4],
+    ///     packets: u64,
+    /// }
+    ///
+    /// # fn main() -> Result<(), ipfix::LayoutError> {
+    /// let layout = Layout::builder(Protocol::Ipfix, 256)
+    ///     .group(|columns| {
+    ///         columns
+    ///             .octets(elements::SOURCE_IPV4_ADDRESS, |flow: &Flow, _| flow.source)
+    ///             .unsigned::<8, _>(elements::PACKET_DELTA_COUNT, |flow, _| flow.packets)
+    ///     })
+    ///     .unsigned(elements::IP_VERSION, 1, |_, _| 4)
+    ///     .build()?;
+    /// assert_eq!(layout.record_length(), Some(13));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group<C: GroupColumns<R>>(
+        mut self,
+        columns: impl FnOnce(Group<R, ()>) -> Group<R, C>,
+    ) -> Self {
+        let (columns, fields) = columns(Group::new()).into_parts();
+        let start = match self.segments.last() {
+            Some(Segment::Fixed { length, .. }) => *length,
+            _ => 0,
+        };
+        for field in fields {
+            let element = field.element;
+            if !field.accepted {
+                return self.refuse(LayoutError::WrongType {
+                    element,
+                    given: field.given,
+                });
+            }
+            let length = u16::try_from(field.octets).unwrap_or(VARIABLE_LENGTH);
+            if self.place(element, length).is_none() {
+                return self;
+            }
+        }
+        if C::LENGTH > 0 {
+            self.push(start, C::LENGTH, Box::new(Grouped { at: start, columns }));
+        }
+        self
     }
 
     /// Text in a field of `width` octets: cut at the last whole character that fits, filled with

@@ -3,6 +3,7 @@
 mod builder;
 mod column;
 mod error;
+mod group;
 mod value;
 
 use core::fmt;
@@ -16,6 +17,7 @@ use crate::wire::{Protocol, low16, low32, put, v5_record};
 
 pub use builder::LayoutBuilder;
 pub use error::LayoutError;
+pub use group::{Group, GroupColumns};
 
 /// A template and the encoder of its Data Records, made from the same columns, for records of type
 /// `R`.

@@ -1,6 +1,23 @@
 //! Values as octets.
 
+use crate::element::{AbstractType, Element, Semantics};
 use crate::wire::low32;
+
+/// Whether columns of unsigned integers take the element.
+pub(super) fn takes_unsigned(element: Element) -> bool {
+    let data_type = element.data_type();
+    data_type.is_unsigned()
+        || matches!(
+            data_type,
+            AbstractType::DateTimeSeconds | AbstractType::DateTimeMilliseconds
+        )
+}
+
+/// Whether too large a value is cut to its low bits, instead of becoming the largest that fits: sets
+/// of flags, and seconds, which count modulo 2^32 (RFC 7011 section 5.2).
+pub(super) fn low_bits_only(element: Element) -> bool {
+    element.semantics() == Semantics::Flags || element.data_type() == AbstractType::DateTimeSeconds
+}
 
 /// The low `N` octets of a value, which is first brought into their range.
 pub(super) fn reduced<const N: usize>(value: u64, low_bits: bool) -> [u8; N] {

@@ -25,6 +25,8 @@ pub struct Session {
     sequence: u32,
     /// Messages committed.
     messages: u64,
+    /// The latest export time of those.
+    exported_ms: u64,
     templates: Vec<Template>,
     /// In the order in which they were asked for.
     withdrawals: Vec<Withdrawal>,
@@ -47,6 +49,7 @@ impl Session {
             },
             sequence: options.first_sequence,
             messages: 0,
+            exported_ms: 0,
             templates: Vec::new(),
             withdrawals: Vec::new(),
             retired: Vec::new(),
@@ -111,25 +114,18 @@ impl Session {
                 Err(RegisterError::Redefined(id))
             };
         }
-        let retired = self.retired.iter().map(|retired| &retired.template);
-        let retired = retired
-            .enumerate()
-            .find(|(_, template)| template.id() == id);
-        let retired = match retired {
-            Some((_, known)) if !known.same(layout.is_options(), layout.template_record()) => {
-                return Err(RegisterError::Retired(id));
-            }
-            other => other.map(|(position, _)| position),
-        };
+        let mut retired = self.retired.iter().map(|retired| &retired.template);
+        if retired.any(|retired| {
+            retired.id() == id && !retired.same(layout.is_options(), layout.template_record())
+        }) {
+            return Err(RegisterError::Retired(id));
+        }
         // The template and one record must fit into one message, or nothing could ever be sent.
         let padded = |length: usize| length.next_multiple_of(ALIGNMENT);
         let needed = protocol.header_length()
             + padded(SET_HEADER_LENGTH + layout.template_record().len())
             + padded(SET_HEADER_LENGTH + layout.min_record_length());
         self.check_length(id, needed)?;
-        if let Some(position) = retired {
-            self.retired.remove(position);
-        }
         self.templates.push(Template {
             identity: layout.identity(),
             options: layout.is_options(),
@@ -155,7 +151,9 @@ impl Session {
     pub fn withdraw(&mut self, template_id: u16) -> Result<(), WithdrawError> {
         self.can_withdraw()?;
         let template = self.take(template_id)?;
-        if template.is_announced() {
+        if template.is_known() {
+            self.retired
+                .retain(|retired| retired.template.id() != template_id);
             self.withdrawals.push(Withdrawal {
                 id: template_id,
                 options: template.options,
@@ -178,9 +176,11 @@ impl Session {
         ] {
             let mut announced = templates
                 .iter()
-                .filter(|template| template.options == options && template.is_announced())
+                .filter(|template| template.options == options && template.is_known())
                 .peekable();
             if let (Some(id), true) = (set_id, announced.peek().is_some()) {
+                self.retired
+                    .retain(|retired| retired.template.options != options);
                 self.withdrawals.push(Withdrawal {
                     id,
                     options,
@@ -203,16 +203,23 @@ impl Session {
     /// Ends a template where there are no withdrawals (RFC 7011 section 8.4): it is sent no more, and
     /// its layout is no longer registered. For three times [`TemplateSchedule::every_ms`] its id is free
     /// for the same template only: until then collectors may remember it. Where templates are not
-    /// repeated by time, that is for ever. `now_ms` is the time in milliseconds since 1970-01-01
-    /// UTC.
+    /// repeated by time, that is for ever, and so it is in `NetFlow` v9, which wants no id to be used
+    /// again before a restart (RFC 3954 section 7): a new session. `now_ms` is the time in
+    /// milliseconds since 1970-01-01 UTC.
     ///
     /// # Errors
     /// There is no such template.
     pub fn retire(&mut self, template_id: u16, now_ms: u64) -> Result<(), WithdrawError> {
         const LIFETIMES: u64 = 3;
         let template = self.take(template_id)?;
-        if template.is_announced() {
-            let every_ms = self.options.templates.every_ms;
+        // One that came back and was not sent since is retired as it was before.
+        if template.is_known() {
+            self.retired
+                .retain(|retired| retired.template.id() != template_id);
+            let every_ms = match self.options.protocol {
+                Protocol::Ipfix => self.options.templates.every_ms,
+                Protocol::NetflowV9 | Protocol::NetflowV5 => None,
+            };
             self.retired.push(Retired {
                 template,
                 free_at_ms: every_ms
@@ -262,6 +269,7 @@ impl Session {
     /// Whether a message begun now would carry templates or withdrawals: an exporter that has no data
     /// asks this, to send them in a message of their own.
     pub fn templates_due(&self, now_ms: u64) -> bool {
+        let now_ms = self.export_time_ms(now_ms);
         self.withdrawals.iter().any(|withdrawal| withdrawal.known)
             || self
                 .templates
@@ -272,10 +280,17 @@ impl Session {
     /// Begins a message at the end of `buffer`, first with the withdrawals and templates that are
     /// due.
     ///
-    /// `now_ms` is the export time in milliseconds since 1970-01-01 UTC. Nothing of the session
+    /// `now_ms` is the export time in milliseconds since 1970-01-01 UTC. It should not go back; if it
+    /// does, no data are exported before their template all the same (RFC 7011 section 8.2). In IPFIX
+    /// over a [reliable transport](Transport::Reliable), where templates and withdrawals are ordered by
+    /// Export Time, the export time stays what it was until `now_ms` has caught up. Everywhere else
+    /// it goes back too, and each template goes out again before its data.
+    ///
+    /// Nothing of the session
     /// changes until the finished message is [committed](Self::commit), nothing of the buffer's
     /// content until it is [finished](MessageWriter::finish).
     pub fn begin<'a>(&'a mut self, buffer: &'a mut Vec<u8>, now_ms: u64) -> MessageWriter<'a> {
+        let now_ms = self.export_time_ms(now_ms);
         self.serial = self.serial.wrapping_add(1);
         self.free_retired(now_ms);
         for template in &mut self.templates {
@@ -314,6 +329,7 @@ impl Session {
         }
         self.serial = self.serial.wrapping_add(1);
         self.messages = self.messages.saturating_add(1);
+        self.exported_ms = self.exported_ms.max(export_time_ms);
         self.starved = starved;
         self.sequence = self.sequence.wrapping_add(match self.options.protocol {
             Protocol::Ipfix | Protocol::NetflowV5 => data_records,
@@ -335,6 +351,15 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The export time of a message begun now.
+    fn export_time_ms(&self, now_ms: u64) -> u64 {
+        if self.can_withdraw().is_ok() {
+            now_ms.max(self.exported_ms)
+        } else {
+            now_ms
+        }
     }
 
     pub(crate) fn serial(&self) -> u64 {

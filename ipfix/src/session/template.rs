@@ -33,8 +33,14 @@ impl Template {
     }
 
     /// Whether a collector that got all messages, and this one, has the template.
-    pub(crate) fn is_announced(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.in_message || self.last_sent.is_some()
+    }
+
+    /// Whether data may go out at this export time without the template before them: not if the
+    /// clock was set back to before the template (RFC 7011 section 8.2).
+    pub(crate) fn is_announced(&self, now_ms: u64) -> bool {
+        self.in_message || self.last_sent.is_some_and(|sent| sent.at_ms <= now_ms)
     }
 
     pub(crate) fn announce(&mut self) {

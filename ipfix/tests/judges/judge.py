@@ -40,6 +40,19 @@ class Netflow:
 
         packet = netflow.parse_packet(message, self.templates)
         header = packet.header
+        if header.version == 5:
+            return {
+                "version": 5,
+                "sequence": header.sequence,
+                "domain": header.engine_id,
+                "time": header.timestamp,
+                "uptime": header.uptime,
+                "nanoseconds": header.timestamp_nano,
+                "engine": header.engine_type,
+                "sampling": header.sampling_interval,
+                "flows": [flow.data for flow in packet.flows],
+                "options": [],
+            }
         if header.version == 9:
             return {
                 "version": 9,
