@@ -48,6 +48,20 @@ pub enum Command {
     /// Prints the ledger (what was observed, exported, is held, was lost and why), the collectors
     /// and the interfaces.
     Status(StatusArgs),
+    /// Have the running exporter end for another to go on
+    ///
+    /// It exports what it holds and ends, but leaves its programs attached and its tables in the
+    /// kernel. They count on, and the next `ebpfix run` with the same pin-dir takes them over: so a
+    /// new version, or a new configuration, misses no packet. Returns when the exporter has ended.
+    /// Until the next one starts the kernel holds what it has room for (log-records); what it has not
+    /// is counted as lost, log_full.
+    Handover(HandoverArgs),
+    /// Take off what an exporter left in the kernel
+    ///
+    /// After `handover`, or after an exporter was killed, when no other is to follow: detaches its
+    /// programs and removes its tables, and says what was still in them. It refuses while an exporter
+    /// runs. To be run in the network namespace that was observed.
+    Detach(DetachArgs),
 }
 
 /// Arguments of `run`.
@@ -106,6 +120,22 @@ pub struct StatusArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `handover`.
+#[derive(Debug, Args)]
+pub struct HandoverArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Arguments of `detach`.
+#[derive(Debug, Args)]
+pub struct DetachArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 /// Which configuration file.

@@ -9,6 +9,8 @@
 //!               \                  \                \
 //!                lost               lost             lost
 //! ```
+//!
+//! With a [`Journal`] it goes on where the exporter before ended, also one that was killed.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -87,6 +89,8 @@ impl std::iter::Sum for Count {
     }
 }
 
+// The order is that of the ledger page in the kernel's memory, which one version leaves to the next:
+// new reasons go to the end.
 macro_rules! loss_reasons {
     ($($reason:ident: $name:literal, $description:literal;)*) => {
         /// Why packets that were observed are not exported.
@@ -131,6 +135,7 @@ loss_reasons! {
     NoCollector: "no_collector", "no collector is configured";
     Encode: "encode", "the flow record could not be encoded";
     NotInProtocol: "not_in_protocol", "no collector's protocol has a record for it; version 5 has one for IPv4 alone";
+    Crash: "crash", "the exporter that had read it from the kernel ended before it was exported";
 }
 
 impl LossReason {
@@ -217,25 +222,76 @@ pub struct KernelReading {
     pub lost: Losses,
 }
 
+/// What has become of packets for good, and is to be known to the exporter that comes after this one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Past {
+    /// What was exported.
+    pub exported: Count,
+    /// What was lost, but for what the present kernel counters say themselves.
+    pub lost: Losses,
+    /// What was observed by others than the present kernel counters.
+    pub elsewhere: Count,
+}
+
+impl Past {
+    /// What exporters before took from the kernel's present counters and brought to no end, if
+    /// `taken` is all that they took.
+    pub fn unfinished(&self, taken: Count) -> Count {
+        (taken + self.elsewhere).saturating_sub(self.exported + self.lost.total())
+    }
+}
+
+/// Where a [`Past`] is written down, each time that it changes.
+pub trait Journal: Send {
+    /// Writes it, all or nothing however the process ends; with it the number of the tables that it
+    /// now has the contents of, if it is for them that it is written.
+    fn write(&mut self, past: &Past, closed: Option<u64>);
+}
+
+/// Tables of the kernel that were read to the end and are gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Closed {
+    /// Tells the tables from all others.
+    pub id: u64,
+    /// What was in their records: it is in the flow cache now.
+    pub read: Count,
+    /// What the kernel lost.
+    pub dropped: Losses,
+    /// What died with the exporter that had read it.
+    pub unfinished: Count,
+}
+
 /// Where every packet is that was observed. Shared by all stages, which move packets on from one
 /// to the next, a batch at a time.
 ///
 /// A stage that moves on more than it was given has a bug. Then only what is there is moved, the law
 /// still holds, and the rest shows as [`Snapshot::overdrawn`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Ledger(Mutex<Books>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 struct Books {
-    /// What went through the exporter's hands: everything but what only the kernel knows of.
-    observed: Count,
-    /// The part of `observed` that came from the kernel programs that are running now.
-    drained: Count,
+    accounts: Accounts,
+    journal: Option<Box<dyn Journal>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Accounts {
+    /// What came to the exporter from elsewhere than the kernel programs that are running now.
+    elsewhere: Count,
     cache: Count,
     queue: Count,
     exported: Count,
     lost: Losses,
     overdrawn: Count,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("accounts", &self.books().accounts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ledger {
@@ -244,80 +300,96 @@ impl Ledger {
         Self::default()
     }
 
+    /// A ledger that goes on from `past`, and writes on in `journal`. What an exporter before had
+    /// read from the kernel and not brought to an end is held by the kernel, as far as can be told,
+    /// until it is [lost](Self::lose_from_kernel).
+    pub fn resume(past: &Past, journal: Box<dyn Journal>) -> Self {
+        Self(Mutex::new(Books {
+            accounts: Accounts {
+                elsewhere: past.elsewhere,
+                exported: past.exported,
+                lost: past.lost,
+                ..Accounts::default()
+            },
+            journal: Some(journal),
+        }))
+    }
+
     /// Packets were read from the kernel, and are in the flow cache now.
     pub fn observe(&self, count: Count) {
-        let mut books = self.books();
-        books.observed += count;
-        books.drained += count;
-        books.cache += count;
+        self.books().accounts.cache += count;
     }
 
     /// Packets were observed and lost at once by an observer that is not the kernel, such as the
     /// replay of a capture. What the kernel lost comes with its [`KernelReading`] alone.
     pub fn observe_lost(&self, reason: LossReason, count: Count) {
-        let mut books = self.books();
-        books.observed += count;
-        books.lost.add(reason, count);
+        self.change(|accounts| {
+            accounts.elsewhere += count;
+            accounts.lost.add(reason, count);
+        });
+    }
+
+    /// Packets that the kernel observed, did not lose itself, and has no more.
+    pub fn lose_from_kernel(&self, reason: LossReason, count: Count) {
+        self.change(|accounts| accounts.lost.add(reason, count));
+    }
+
+    /// Tables other than those of the present kernel counters are at their end.
+    pub fn close_tables(&self, closed: &Closed) {
+        let Books { accounts, journal } = &mut *self.books();
+        accounts.elsewhere += closed.read + closed.dropped.total() + closed.unfinished;
+        accounts.cache += closed.read;
+        accounts.lost += &closed.dropped;
+        accounts.lost.add(LossReason::Crash, closed.unfinished);
+        if let Some(journal) = journal {
+            journal.write(&accounts.past(), Some(closed.id));
+        }
     }
 
     /// Flows ended: packets went from the flow cache to the export queue.
     pub fn queue(&self, count: Count) {
-        let mut books = self.books();
-        let Books {
+        let Accounts {
             cache,
             queue,
             overdrawn,
             ..
-        } = &mut *books;
+        } = &mut self.books().accounts;
         *queue += take(cache, count, overdrawn);
     }
 
     /// Packets in the flow cache were lost.
     pub fn lose_from_cache(&self, reason: LossReason, count: Count) {
-        let mut books = self.books();
-        let Books {
-            cache,
-            lost,
-            overdrawn,
-            ..
-        } = &mut *books;
-        lost.add(reason, take(cache, count, overdrawn));
+        self.change(|accounts| {
+            let lost = take(&mut accounts.cache, count, &mut accounts.overdrawn);
+            accounts.lost.add(reason, lost);
+        });
     }
 
     /// Flow Records were exported: their packets left the export queue.
     pub fn export(&self, count: Count) {
-        let mut books = self.books();
-        let Books {
-            queue,
-            exported,
-            overdrawn,
-            ..
-        } = &mut *books;
-        *exported += take(queue, count, overdrawn);
+        self.change(|accounts| {
+            accounts.exported += take(&mut accounts.queue, count, &mut accounts.overdrawn);
+        });
     }
 
     /// Packets in the export queue were lost.
     pub fn lose_from_queue(&self, reason: LossReason, count: Count) {
-        let mut books = self.books();
-        let Books {
-            queue,
-            lost,
-            overdrawn,
-            ..
-        } = &mut *books;
-        lost.add(reason, take(queue, count, overdrawn));
+        self.change(|accounts| {
+            let lost = take(&mut accounts.queue, count, &mut accounts.overdrawn);
+            accounts.lost.add(reason, lost);
+        });
     }
 
     /// The kernel programs are gone for good: their last counters are taken over, and what was
     /// observed and not read is lost as [`LossReason::Unaccounted`]. Those of other programs may
     /// follow, counting from 0.
     pub fn close_kernel(&self, last: &KernelReading) {
-        let mut books = self.books();
-        let mut lost = last.lost;
-        lost.add(LossReason::Unaccounted, books.in_kernel(last));
-        books.observed += lost.total();
-        books.lost += &lost;
-        books.drained = Count::ZERO;
+        self.change(|accounts| {
+            let unread = accounts.in_kernel(last);
+            accounts.lost += &last.lost;
+            accounts.lost.add(LossReason::Unaccounted, unread);
+            accounts.elsewhere = accounts.in_hands();
+        });
     }
 
     /// The state of all stages, and of the kernel as it was read.
@@ -326,13 +398,24 @@ impl Ledger {
     /// `kernel` was read shows as [`Snapshot::kernel_excess`], and never unbalances anything. Where
     /// several threads are at work, [`snapshot_with`](Ledger::snapshot_with) is exact.
     pub fn snapshot(&self, kernel: &KernelReading) -> Snapshot {
-        self.books().snapshot(kernel)
+        self.books().accounts.snapshot(kernel)
     }
 
     /// The state of all stages, and of the kernel as `read` finds it: nothing moves meanwhile.
     pub fn snapshot_with(&self, read: impl FnOnce() -> KernelReading) -> Snapshot {
         let books = self.books();
-        books.snapshot(&read())
+        books.accounts.snapshot(&read())
+    }
+
+    /// Changes what the journal is to know.
+    fn change(&self, change: impl FnOnce(&mut Accounts)) {
+        let Books { accounts, journal } = &mut *self.books();
+        let before = accounts.past();
+        change(accounts);
+        let past = accounts.past();
+        if let Some(journal) = journal.as_mut().filter(|_| past != before) {
+            journal.write(&past, None);
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -349,20 +432,32 @@ fn take(place: &mut Count, count: Count, overdrawn: &mut Count) -> Count {
     taken
 }
 
-impl Books {
+impl Accounts {
+    /// All that came to the exporter.
+    fn in_hands(&self) -> Count {
+        self.cache + self.queue + self.exported + self.lost.total()
+    }
+
     /// What the kernel observed, did not lose, and still has.
     fn in_kernel(&self, kernel: &KernelReading) -> Count {
-        kernel
-            .observed
-            .saturating_sub(self.drained + kernel.lost.total())
+        (kernel.observed + self.elsewhere).saturating_sub(self.in_hands() + kernel.lost.total())
+    }
+
+    fn past(&self) -> Past {
+        Past {
+            exported: self.exported,
+            lost: self.lost,
+            elsewhere: self.elsewhere,
+        }
     }
 
     fn snapshot(&self, kernel: &KernelReading) -> Snapshot {
         let in_kernel = self.in_kernel(kernel);
         let mut lost = self.lost;
         lost += &kernel.lost;
+        let accounted = self.in_hands() + kernel.lost.total();
         Snapshot {
-            observed: self.observed + kernel.lost.total() + in_kernel,
+            observed: accounted + in_kernel,
             exported: self.exported,
             held_by: HeldBy {
                 kernel: in_kernel,
@@ -371,7 +466,7 @@ impl Books {
             },
             lost,
             overdrawn: self.overdrawn,
-            kernel_excess: (self.drained + kernel.lost.total()).saturating_sub(kernel.observed),
+            kernel_excess: accounted.saturating_sub(kernel.observed + self.elsewhere),
         }
     }
 }
@@ -446,6 +541,16 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
+    /// A journal to look into.
+    #[derive(Clone, Default)]
+    struct Notes(std::sync::Arc<Mutex<Past>>);
+
+    impl Journal for Notes {
+        fn write(&mut self, past: &Past, _: Option<u64>) {
+            *self.0.lock().unwrap() = *past;
+        }
+    }
+
     fn idle() -> KernelReading {
         KernelReading::default()
     }
@@ -489,6 +594,8 @@ mod tests {
         Export(Count),
         LoseFromQueue(LossReason, Count),
         CloseKernel,
+        /// The exporter is killed, and another goes on.
+        Die,
     }
 
     fn operation() -> impl Strategy<Value = Operation> {
@@ -504,6 +611,7 @@ mod tests {
             2 => count().prop_map(Operation::Export),
             1 => (reason(), count()).prop_map(|(r, c)| Operation::LoseFromQueue(r, c)),
             1 => Just(Operation::CloseKernel),
+            1 => Just(Operation::Die),
         ]
     }
 
@@ -537,10 +645,15 @@ mod tests {
         /// kernel says it observed, the law holds at every reading.
         #[test]
         fn the_law_holds_at_any_reading(operations in prop::collection::vec(operation(), 0..60)) {
-            let ledger = Ledger::new();
+            let notes = Notes::default();
+            let mut ledger = Ledger::resume(&Past::default(), Box::new(notes.clone()));
             let mut kernel = idle();
             for operation in operations {
                 match operation {
+                    Operation::Die => {
+                        let past = *notes.0.lock().unwrap();
+                        ledger = Ledger::resume(&past, Box::new(notes.clone()));
+                    }
                     Operation::KernelObserves(count) => kernel.observed += count,
                     Operation::KernelLoses(reason, count) => {
                         kernel.observed += count;
@@ -569,13 +682,28 @@ mod tests {
         fn honest_stages_read_what_was_observed(
             operations in prop::collection::vec(operation(), 0..60)
         ) {
-            let ledger = Ledger::new();
+            let notes = Notes::default();
+            let mut ledger = Ledger::resume(&Past::default(), Box::new(notes.clone()));
             let mut kernel = idle();
             let mut observed = Count::ZERO;
             let mut exported = Count::ZERO;
+            // What exporters that died had read, and what of it was not brought to an end.
+            let mut crashed = Count::ZERO;
             for operation in operations {
                 let before = ledger.snapshot(&kernel).held_by;
                 match operation {
+                    Operation::Die => {
+                        let past = *notes.0.lock().unwrap();
+                        let left = before.kernel;
+                        let taken = kernel
+                            .observed
+                            .saturating_sub(kernel.lost.total() + left);
+                        ledger = Ledger::resume(&past, Box::new(notes.clone()));
+                        let unfinished = past.unfinished(taken);
+                        prop_assert_eq!(unfinished, before.cache + before.queue);
+                        ledger.lose_from_kernel(LossReason::Crash, unfinished);
+                        crashed += unfinished;
+                    }
                     Operation::KernelObserves(count) => {
                         kernel.observed += count;
                         observed += count;
@@ -609,6 +737,8 @@ mod tests {
                 prop_assert_eq!(snapshot.exported, exported);
                 prop_assert_eq!(snapshot.kernel_excess, Count::ZERO);
             }
+            let snapshot = ledger.snapshot(&kernel);
+            prop_assert!(snapshot.lost.of(LossReason::Crash).packets >= crashed.packets);
         }
     }
 

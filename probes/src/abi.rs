@@ -288,6 +288,16 @@ pub const MAP_AGGREGATED_FLOWS: &str = "aggregated_flows";
 /// Name of the map of the per-CPU eviction logs.
 pub const MAP_DIRECT_FLOWS: &str = "direct_flows";
 
+/// Version of the tables as a whole: their layout, and what the numbers in them mean to who writes and
+/// who reads them. To be raised with every change of either, so that an exporter does not adopt what
+/// it would misread.
+pub const TABLES_VERSION: u16 = 1;
+/// Version of [`CpuState`] alone: tables that are otherwise of another version can still be asked
+/// what they observed.
+pub const COUNTERS_VERSION: u16 = 1;
+/// Both versions, as [`Control::abi`] has them.
+pub const ABI: u32 = (COUNTERS_VERSION as u32) << 16 | TABLES_VERSION as u32;
+
 /// Generations of the cache: one is counted into, the other is quiet and read.
 pub const GENERATIONS: usize = 2;
 /// Slots of a cache set: a flow may stand in any slot of the set that its hash names.
@@ -351,8 +361,8 @@ pub struct Control {
     pub cpus: u32,
     /// Zero. See [`crate::dissect::Frame::forget_path`].
     pub zero: u32,
-    /// Reserved, zero.
-    pub reserved: u32,
+    /// [`ABI`] of the exporter that made the tables. No program reads it.
+    pub abi: u32,
     /// Secret keys of the hash, chosen at load.
     pub hash_keys: [u32; 16],
     /// What to add to the monotonic clock to have the boot clock: the time spent in suspend.
@@ -416,7 +426,7 @@ pub struct Slot {
 pub type Set = [Slot; WAYS];
 
 layout!(Control, 104, { generation: 0, sampling: 4, layer2_flows: 8, sets: 12, log_records: 16,
-    cpus: 20, hash_keys: 32 });
+    cpus: 20, abi: 28, hash_keys: 32 });
 layout!(Tally, 16, { packets: 0, octets: 8 });
 layout!(Counters, 160, { observed: 0, frames: 16, dropped: 32 });
 layout!(CpuState, 512, { produced: 0, consumed: 64, counters: 128 });

@@ -193,7 +193,72 @@ pub struct Ebpfix {
     namespace: Namespace,
     folder: PathBuf,
     config: PathBuf,
+    run_dir: PathBuf,
     pin_dir: PathBuf,
+}
+
+/// What an exporter left that has ended and was not stopped.
+#[derive(Debug)]
+pub struct Left {
+    namespace: Namespace,
+    folder: PathBuf,
+    config: PathBuf,
+    run_dir: PathBuf,
+    pin_dir: PathBuf,
+}
+
+impl Left {
+    /// Starts another in its place, with the same configuration.
+    pub fn start(self, lab: &Lab) -> Ebpfix {
+        self.launch(lab).ready()
+    }
+
+    /// The same, with another configuration.
+    pub fn start_with(self, lab: &Lab, settings: &Settings) -> Ebpfix {
+        self.configure(settings);
+        self.start(lab)
+    }
+
+    /// The same, without waiting for anything.
+    pub fn launch_with(self, lab: &Lab, settings: &Settings) -> Ebpfix {
+        self.configure(settings);
+        self.launch(lab)
+    }
+
+    /// Starts another that is to fail, and gives what came of it.
+    pub fn try_start_with(&self, lab: &Lab, settings: &Settings) -> Finished {
+        self.configure(settings);
+        lab.run(&self.namespace, &run(&self.config), Duration::from_secs(20))
+    }
+
+    /// Runs `ebpfix detach`.
+    pub fn detach(&self, lab: &Lab) -> Finished {
+        let program = Program::new(binary())
+            .args(["detach", "--config"])
+            .arg(&self.config);
+        lab.run(&self.namespace, &program, Duration::from_secs(20))
+    }
+
+    /// Where its pins are.
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
+    }
+
+    fn configure(&self, settings: &Settings) {
+        let text = settings.text(&self.run_dir, &self.pin_dir);
+        fs::write(&self.config, text).expect("to write a configuration");
+    }
+
+    fn launch(self, lab: &Lab) -> Ebpfix {
+        Ebpfix {
+            process: lab.start(&self.namespace, &run(&self.config)),
+            namespace: self.namespace,
+            folder: self.folder,
+            config: self.config,
+            run_dir: self.run_dir,
+            pin_dir: self.pin_dir,
+        }
+    }
 }
 
 impl Ebpfix {
@@ -205,14 +270,63 @@ impl Ebpfix {
     /// Kills it and starts it again with the same configuration.
     #[must_use]
     pub fn kill_and_start_again(self, lab: &Lab) -> Self {
+        self.kill().start(lab)
+    }
+
+    /// Kills it.
+    pub fn kill(self) -> Left {
         self.process.signal(Signal::SIGKILL);
-        let done = self.process.wait(Duration::from_secs(10));
+        let (process, left) = self.leave();
+        let done = process.wait(Duration::from_secs(10));
         assert_eq!(done.signal(), Some(Signal::SIGKILL as i32), "{done:?}");
-        Self {
-            process: lab.start(&self.namespace, &run(&self.config)),
-            ..self
-        }
-        .ready()
+        left
+    }
+
+    /// Has it hand over to another, by `ebpfix handover`; its end, and what it left.
+    pub fn hand_over(self, lab: &Lab) -> (Left, Finished) {
+        let program = Program::new(binary())
+            .args(["handover", "--config"])
+            .arg(&self.config);
+        let _ = lab
+            .run(&self.namespace, &program, Duration::from_mins(1))
+            .success();
+        let (mut process, left) = self.leave();
+        wait_for("the exporter has ended", Duration::from_secs(1), || {
+            (!process.is_running()).then_some(())
+        });
+        (left, process.wait(Duration::from_secs(1)).success())
+    }
+
+    fn leave(self) -> (Process, Left) {
+        let Self {
+            process,
+            namespace,
+            folder,
+            config,
+            run_dir,
+            pin_dir,
+        } = self;
+        let left = Left {
+            namespace,
+            folder,
+            config,
+            run_dir,
+            pin_dir,
+        };
+        (process, left)
+    }
+
+    /// Waits until it knows what an exporter before had read of the tables that it adopted.
+    pub fn wait_taken_over(&self) -> Value {
+        wait_for("the tables are taken over", Duration::from_secs(20), || {
+            let kernel = self.status()["kernel"].take();
+            (kernel["taking_over"] == false).then_some(kernel)
+        })
+    }
+
+    /// Where it keeps its pins.
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
     }
 
     fn ready(mut self) -> Self {
@@ -250,6 +364,7 @@ impl Ebpfix {
             namespace: namespace.clone(),
             folder: lab.folder().to_owned(),
             config,
+            run_dir,
             pin_dir,
         }
     }

@@ -49,6 +49,7 @@ fn main() {
         report.line(&both_directions("clsact"));
     }
     report.line(&tunnel());
+    report.line(&succession());
     report.line(&json!({ "what": "end" }));
     // Closing a serial port waits for what is in it.
     drop(report);
@@ -206,6 +207,28 @@ fn tunnel() -> Value {
 }
 
 /// An ebpfix and its collector.
+/// The exporter is killed between two floods; another goes on after them.
+fn succession() -> Value {
+    let mut lab = Lab::new("succession");
+    let host = lab.namespace("host");
+    lab.veth((&host, "a0"), (&host, "b0"), VethOptions::default());
+    let settings = Settings::new("b0", &["ingress"]).collector(PORT, "ipfix");
+    let first = Ebpfix::start(&lab, &host, &settings);
+    let before = FLOOD.send(&host, "a0");
+    first.wait_observed(before.packets);
+    let left = first.kill();
+    let between = FLOOD.send(&host, "a0");
+    let second = left.start(&lab);
+    second.wait_taken_over();
+    let status = second.status();
+    let _ = second.stop();
+    json!({
+        "what": "succession",
+        "sent": before.packets + between.packets,
+        "status": status,
+    })
+}
+
 struct Observer {
     ebpfix: Ebpfix,
     collector: Process,

@@ -134,6 +134,12 @@ struct Frame {
 impl Flood {
     /// Sends all packets on the interface as fast as it goes.
     pub fn send(&self, namespace: &Namespace, interface: &str) -> Sent {
+        self.send_at(f64::INFINITY, namespace, interface)
+    }
+
+    /// Sends all packets on the interface, this many in a second at most, by each thread as many as
+    /// by the others.
+    pub fn send_at(&self, rate: f64, namespace: &Namespace, interface: &str) -> Sent {
         let start = Instant::now();
         thread::scope(|scope| {
             for part in 0..self.threads {
@@ -152,6 +158,10 @@ impl Flood {
                             (next..end).map(|packet| self.frame(packet)).collect();
                         injector.send_batch(&frames, &mut headers);
                         next = end;
+                        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+                        let due = ((next - from) * self.threads) as f64 / rate;
+                        let due = Duration::from_secs_f64(due);
+                        thread::sleep(due.saturating_sub(start.elapsed()));
                     }
                 });
             }

@@ -18,6 +18,7 @@ pub mod collector;
 pub mod ebpfix;
 pub mod frame;
 pub mod inject;
+pub mod kernel;
 pub mod lab;
 pub mod oracle;
 pub mod process;
@@ -30,7 +31,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use collector::{Nfacctd, Nfcapd, Recorder};
-pub use ebpfix::{Count, Ebpfix, Ledger, Settings};
+pub use ebpfix::{Count, Ebpfix, Ledger, Left, Settings};
 pub use frame::Frame;
 pub use inject::{Flood, Injector};
 pub use lab::{Lab, Namespace, VethOptions};

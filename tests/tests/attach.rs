@@ -1,13 +1,10 @@
 //! Programs of others stay as they are, ours come and go without a trace.
 
-use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
-use ebpfix_tests::{
-    Ebpfix, Injector, Lab, Namespace, Process, Settings, VethOptions, alone, wait_for,
-};
+use ebpfix_tests::kernel::{assert_freed, held_by};
+use ebpfix_tests::{Ebpfix, Injector, Lab, Namespace, Settings, VethOptions, alone, wait_for};
 
 fn link(name: &str) -> (Lab, Namespace, Namespace) {
     let mut lab = Lab::new(name);
@@ -29,45 +26,6 @@ fn send(namespace: &Namespace, interface: &str, packets: u16) {
             Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], protocol::UDP).packet(&udp(port, 9, b"data"));
         injector.send(&ethernet(IPV4, &datagram));
     }
-}
-
-/// What a process holds of BPF: `prog`, `map` or `link`, and its number in the kernel.
-fn held_by(process: &Process) -> Vec<(&'static str, String)> {
-    let folder = format!("/proc/{}/fdinfo", process.id());
-    let files = fs::read_dir(folder).expect("the descriptors of ebpfix");
-    let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
-    let mut held = Vec::new();
-    for text in texts {
-        for line in text.lines() {
-            for (label, kind) in [
-                ("prog_id:", "prog"),
-                ("map_id:", "map"),
-                ("link_id:", "link"),
-            ] {
-                if let Some(number) = line.strip_prefix(label) {
-                    held.push((kind, number.trim().to_owned()));
-                }
-            }
-        }
-    }
-    held
-}
-
-/// Waits until the kernel has freed all of them, which it does a moment after the last use.
-fn assert_freed(held: &[(&'static str, String)], attach: &str) {
-    let exists = |(kind, number): &(&'static str, String)| {
-        let arguments = [kind, "show", "id", number];
-        let output = Command::new("bpftool").args(arguments).output();
-        let output = output
-            .unwrap_or_else(|error| panic!("bpftool does not run ({error}): run `make setup`"));
-        output.status.success()
-    };
-    assert!(!held.is_empty());
-    wait_for(
-        &format!("{attach}: {held:?} are gone"),
-        Duration::from_secs(10),
-        || (!held.iter().any(exists)).then_some(()),
-    );
 }
 
 /// Filters of a direction, by their text.
@@ -93,7 +51,7 @@ fn nothing_is_left_in_the_kernel_after_the_end() {
     }
 }
 
-/// A killed exporter takes its TCX programs with it; the next start finds a clean interface.
+/// What a killed exporter leaves is taken over, and goes with the exporter that took it over.
 #[test]
 fn a_killed_exporter_can_be_started_again() {
     let _alone = alone();

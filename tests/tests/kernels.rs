@@ -74,6 +74,7 @@ fn counts_exactly(series: &str, attached: &str) {
         check_run(&lab, &capture, run);
     }
     check_tunnel(section(&report, "tunnel"), attached);
+    check_succession(section(&report, "succession"), attached);
 }
 
 fn section<'a>(report: &'a [Value], what: &str) -> &'a Value {
@@ -201,6 +202,19 @@ fn check_run(lab: &Lab, capture: &Path, run: &Value) {
         !filters.contains("gress_flow"),
         "{what}: left behind: {filters}"
     );
+}
+
+/// What a killed exporter left goes on counting, is taken over, and lacks what died with it alone.
+fn check_succession(run: &Value, attached: &str) {
+    let status = &run["status"];
+    assert_interfaces(status, &["b0"], attached);
+    assert_eq!(status["kernel"]["adopted"], true, "{status}");
+    assert_eq!(status["kernel"]["crashes"], 1, "{status}");
+    let ledger = Ledger::from_json(&status["ledger"]);
+    ledger.assert_balanced();
+    assert_eq!(run["sent"], ledger.observed.packets, "{ledger:?}");
+    assert!(ledger.lost_by("crash").packets > 0, "{ledger:?}");
+    assert_eq!(ledger.lost_in_all(), ledger.lost_by("crash"), "{ledger:?}");
 }
 
 /// By the programs for interfaces without link header.

@@ -2,22 +2,26 @@
 
 pub mod check;
 pub mod collect;
+pub mod detach;
+pub mod handover;
 pub mod run;
 pub mod status;
 mod zero;
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::cli::Command;
-use crate::config::{Errors, Log, LogFormat, LogLevel};
+use crate::cli::{Command, ConfigFile};
+use crate::config::{Config, Daemon, Errors, Log, LogFormat, LogLevel};
+use crate::daemon::control::{self, Question};
 use crate::ledger::Snapshot;
 
 /// Why a command ended without success: the line or lines for stderr and the exit status.
@@ -59,6 +63,8 @@ pub fn dispatch(command: &Command) -> ExitCode {
     let outcome = match command {
         Command::Check(args) => check::run(args),
         Command::Collect(args) => collect::run(args),
+        Command::Detach(args) => detach::run(args),
+        Command::Handover(args) => handover::run(args),
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
     };
@@ -78,6 +84,34 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start: {error}")))
+}
+
+/// Writes a command's answer.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The `[daemon]` table in force: where the exporter that is meant has its directories.
+fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
+    Ok(match file.existing() {
+        Some(path) => Config::load(path)?.config.daemon,
+        None => Config::default().daemon,
+    })
+}
+
+/// Asks the exporter that runs.
+fn ask(daemon: &Daemon, question: Question) -> Result<Value, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?
+        .block_on(control::ask(&daemon.control_socket(), question))
+        .map_err(Failure::Failed)
 }
 
 /// Says in one line what became of every packet.

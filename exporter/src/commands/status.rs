@@ -2,35 +2,19 @@
 
 use super::Failure;
 use crate::cli::StatusArgs;
-use crate::config::Config;
-use crate::daemon::control::{self, Question};
+use crate::daemon::control::Question;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 /// Asks the exporter that runs, and prints the answer.
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let daemon = match args.config.existing() {
-        Some(path) => Config::load(path)?.config.daemon,
-        None => Config::default().daemon,
-    };
-    let status = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?
-        .block_on(control::ask(&daemon.control_socket(), Question::Status))
-        .map_err(Failure::Failed)?;
+    let status = super::ask(&super::daemon_of(&args.config)?, Question::Status)?;
     let text = if args.json {
         format!("{status}\n")
     } else {
         table(&status)
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
+    super::print(&text)
 }
 
 /// The status for people.
@@ -61,6 +45,21 @@ fn table(status: &Value) -> String {
         status["kernel"]["log_records"],
         status["kernel"]["octets"].as_u64().unwrap_or(0) / 1024
     );
+    let kernel = &status["kernel"];
+    let number = |key: &str| kernel[key].as_u64().unwrap_or(0);
+    if number("handovers") + number("crashes") > 0 {
+        let _ = writeln!(
+            text,
+            "tables taken over from an exporter before: {} handed over, {} not{}",
+            number("handovers"),
+            number("crashes"),
+            if kernel["taking_over"] == true {
+                "; being read"
+            } else {
+                ""
+            }
+        );
+    }
     let words = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     text.push('\n');
     columns(
@@ -160,7 +159,10 @@ mod tests {
                 "lost": {"log_full": count(0), "export_queue_full": count(100)},
             },
             "meter": {"flows": 17, "max_flows": 131_072, "octets": 4096},
-            "kernel": {"log_waiting": 3, "log_records": 131_072, "octets": 10_485_760},
+            "kernel": {
+                "log_waiting": 3, "log_records": 131_072, "octets": 10_485_760, "handovers": 2,
+                "crashes": 1, "taking_over": false,
+            },
             "interfaces": [
                 {"name": "eth0", "index": 2, "ingress": "tcx", "egress": "clsact", "reattached": 0},
                 {
@@ -192,6 +194,7 @@ held                                     900                   90000
 lost: export_queue_full                  100                   10000
 
 flows 17 of 131072, log 3 of 131072 records, kernel memory 10240 KiB
+tables taken over from an exporter before: 2 handed over, 1 not
 
 interface        index  ingress  egress  reattached
 eth0                 2  tcx      clsact           0

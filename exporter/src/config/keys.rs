@@ -222,7 +222,7 @@ keys! {
         RUN_DIR "run-dir": Directory = Directory { max_len: 90, dots: true }, (default "/run/ebpfix".into()),
             "Holds control.sock, which \"ebpfix status\" asks. Several exporters on one host have one each.";
         PIN_DIR "pin-dir": Directory = Directory { max_len: 200, dots: false }, (default "/sys/fs/bpf/ebpfix".into()),
-            "In a BPF file system: the kernel's tables pass through it at the start. Instances on one host have one each.";
+            "In a BPF file system: holds programs and tables, so that they outlive an exporter that is killed or hands over, and the next one finds them. Nobody else may write there. Several exporters on one host have one each.";
     }
     log false "What the exporter says, on stderr." {
         LEVEL "level": OneOf<LogLevel> = OneOf(&[("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]), (default LogLevel::Info),

@@ -42,6 +42,19 @@ pub struct Request {
 pub enum Question {
     /// Everything: see [`Status`](super::status::Status).
     Status,
+    /// Export what is held and end, and leave programs and tables to the exporter that comes next.
+    /// The answer is the ledger; the connection ends with the process.
+    Handover,
+}
+
+impl Question {
+    /// How long who asks waits for the answer.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Status => PATIENCE,
+            Self::Handover => Duration::from_mins(1),
+        }
+    }
 }
 
 /// What is answered.
@@ -207,6 +220,16 @@ pub async fn write_reply(mut client: Client, reply: &Reply) {
     let _ = timeout(PATIENCE, client.stream.write_all(&line)).await;
 }
 
+/// Writes the answer and keeps the connection for as long as this process lives: who asked waits for
+/// its end.
+pub async fn write_last_reply(mut client: Client, reply: &Reply) {
+    if let Ok(mut line) = serde_json::to_vec(reply) {
+        line.push(b'\n');
+        let _ = timeout(PATIENCE, client.stream.write_all(&line)).await;
+    }
+    std::mem::forget(client);
+}
+
 /// Asks the daemon that listens at `path`.
 ///
 /// # Errors
@@ -236,7 +259,7 @@ pub async fn ask(path: &Path, question: Question) -> Result<Value, String> {
         stream.read_to_end(&mut answer).await?;
         io::Result::Ok(answer)
     };
-    let answer = timeout(PATIENCE, exchange)
+    let answer = timeout(question.patience(), exchange)
         .await
         .map_err(|_| format!("the ebpfix at {} does not answer", path.display()))?
         .map_err(|e| format!("{}: {e}", path.display()))?;
@@ -288,6 +311,7 @@ mod tests {
             tokio::spawn(async move {
                 let reply = match read_request(&mut client).await {
                     Ok(Question::Status) => Reply::Ok(serde_json::json!({"fine": true})),
+                    Ok(Question::Handover) => Reply::Error("not now".to_owned()),
                     Err(error) => Reply::Error(error),
                 };
                 write_reply(client, &reply).await;

@@ -84,6 +84,17 @@ impl Watched {
         Ok(())
     }
 
+    /// Takes off what an exporter before this one had attached and this one does not want.
+    pub fn end_inherited(&mut self) {
+        let programs = self.probes.attachments().detach_inherited();
+        if programs > 0 {
+            tracing::info!(
+                programs,
+                "taken off: what the exporter before this one had attached and this one does not want"
+            );
+        }
+    }
+
     /// Follows a change; returns whether what collectors are told of interfaces changed.
     pub async fn follow(&mut self, event: LinkEvent, links: &Links) -> bool {
         match event {

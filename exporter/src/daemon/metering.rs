@@ -3,18 +3,19 @@
 //! It never waits for anybody: the turn of a generation runs in a thread of its own, and the
 //! collectors' queues drop (and count) what they cannot take.
 
+use super::kept::{Kept, past};
 use crate::export::Export;
-use crate::ledger::{Count, KernelReading, Ledger, LossReason, Losses};
+use crate::ledger::{Closed, Count, KernelReading, Ledger, LossReason, Losses, Past};
 use crate::meter::{EndedFlow, FlowCache, Movement, Policy};
 use crate::observe::{
-    Drain, InterfaceNames, KernelCounters, Settlement, Tables, Turn, Turned, boot_clock_ns,
+    Drain, InterfaceNames, KernelCounters, Retired, Settlement, Tables, Turn, Turned, boot_clock_ns,
 };
 use crate::record::UnixTime;
-use ebpfix_probes::abi::{DropReason, HashedRecord, Tally};
+use ebpfix_probes::abi::{DROP_REASONS, DropReason, HashedRecord, Tally};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -43,10 +44,8 @@ pub struct Gauges {
     pub cache_octets: AtomicU64,
     /// Generations of the kernel's table that were read.
     pub turns: AtomicU64,
-    /// Packets that the kernel observed and that never came.
-    pub unaccounted_packets: AtomicU64,
-    /// Octets of these.
-    pub unaccounted_octets: AtomicU64,
+    /// It is not yet known what an exporter before had taken out of the tables.
+    pub taking_over: AtomicBool,
 }
 
 /// What the meter is told while it runs.
@@ -69,7 +68,8 @@ pub enum Command {
     Export(Export),
     /// The kernel is read once a this long.
     DrainInterval(Duration),
-    /// Read all that the kernel has, end every flow, and return. Nothing is attached any more.
+    /// Read all that the kernel has, end every flow, and return. Nothing is attached any more, or
+    /// what is counted from here on is for another exporter.
     Stop,
 }
 
@@ -91,14 +91,30 @@ pub struct Metering {
     pub gauges: Arc<Gauges>,
     /// Names of the interfaces.
     pub names: InterfaceNames,
+    /// Tables of an exporter before that no program counts into any more, to be read out first.
+    pub retired: Vec<Retired>,
+    /// What was written down by exporters before this one that read the same tables.
+    pub past: Option<Past>,
+    /// Where what is pinned is, and the ledger page.
+    pub kept: Kept,
 }
 
 impl Metering {
     /// Starts the thread, and that which turns the generations.
     pub fn spawn(self, turn: Turn, commands: Receiver<Command>) -> io::Result<JoinHandle<()>> {
+        let mut turns = Turns::spawn(turn)?;
+        let takeover = self.past.map(|past| {
+            turns.quiesce();
+            Takeover {
+                past,
+                settlements: 2,
+                taken: Count::ZERO,
+            }
+        });
         let thread = Thread {
             with: self,
-            turns: Turns::spawn(turn)?,
+            turns,
+            takeover,
             commands,
             gone: Vec::new(),
             records: Vec::with_capacity(READ_AT_ONCE),
@@ -110,9 +126,19 @@ impl Metering {
     }
 }
 
+/// Tables are being taken over: until each of their two generations was read once, it is not known
+/// what exporters before had taken out of them.
+struct Takeover {
+    past: Past,
+    /// Those still to come.
+    settlements: u32,
+    taken: Count,
+}
+
 struct Thread {
     with: Metering,
     turns: Turns,
+    takeover: Option<Takeover>,
     commands: Receiver<Command>,
     /// Interfaces that are gone, and the turn after which nothing more can come of each.
     gone: Vec<(u32, u64)>,
@@ -124,13 +150,23 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
+        for retired in std::mem::take(&mut self.with.retired) {
+            self.read_out(retired);
+        }
+        let taking_over = self.takeover.is_some();
+        self.with
+            .gauges
+            .taking_over
+            .store(taking_over, Ordering::Relaxed);
         let mut next_expiry = Instant::now();
         let mut next_turn = Instant::now() + self.with.drain_interval;
         loop {
             let read = self.read();
             let now = Instant::now();
-            // An interface that is gone waits for its last packets: no need to let it wait long.
-            if (now >= next_turn || !self.gone.is_empty()) && self.turns.request() {
+            // An interface that is gone waits for its last packets, and the ledger to know what died
+            // with an exporter before: no need to let them wait long.
+            let hurry = !self.gone.is_empty() || self.takeover.is_some();
+            if (now >= next_turn || hurry) && self.turns.request() {
                 next_turn = now + self.with.drain_interval;
             }
             if now >= next_expiry {
@@ -189,9 +225,19 @@ impl Thread {
         self.check(&settlement);
     }
 
-    /// What does not add up is said aloud; it stays in the ledger.
-    fn check(&self, settlement: &Settlement) {
-        if settlement.unaccounted != Tally::default() {
+    /// What does not add up is said aloud, and lost.
+    fn check(&mut self, settlement: &Settlement) {
+        if let Some(takeover) = &mut self.takeover {
+            takeover.taken += count(settlement.unaccounted);
+            takeover.settlements -= 1;
+            if takeover.settlements == 0 {
+                let lost = takeover.past.unfinished(takeover.taken);
+                say_crash(lost);
+                self.with.ledger.lose_from_kernel(LossReason::Crash, lost);
+                self.takeover = None;
+                self.with.gauges.taking_over.store(false, Ordering::Relaxed);
+            }
+        } else if settlement.unaccounted != Tally::default() {
             let Tally { packets, octets } = settlement.unaccounted;
             tracing::error!(
                 packets,
@@ -199,13 +245,8 @@ impl Thread {
                 "the kernel observed packets that are in no record"
             );
             self.with
-                .gauges
-                .unaccounted_packets
-                .fetch_add(packets, Ordering::Relaxed);
-            self.with
-                .gauges
-                .unaccounted_octets
-                .fetch_add(octets, Ordering::Relaxed);
+                .ledger
+                .lose_from_kernel(LossReason::Unaccounted, count(settlement.unaccounted));
         }
         if settlement.surplus != Tally::default() {
             let Tally { packets, octets } = settlement.surplus;
@@ -215,6 +256,67 @@ impl Thread {
                 "records hold packets that the kernel never observed"
             );
         }
+    }
+
+    /// Reads tables that are no longer counted into, to the end.
+    fn read_out(&mut self, mut retired: Retired) {
+        let Kept { pins, page } = self.with.kept.clone();
+        if page.account().closed == retired.id() {
+            // It was done, but for this.
+            retired.remove(&pins);
+            return;
+        }
+        let whole = retired.is_readable();
+        let mut records = Vec::new();
+        let read = match retired.read_out(&mut records) {
+            Ok(read) => read,
+            Err(error) => {
+                // It stays for the next start.
+                tracing::error!(%error, "cannot read the tables of the exporter before this one");
+                return;
+            }
+        };
+        match (read, retired.account()) {
+            (Some(read), Some(account)) => {
+                let mut closed = Closed {
+                    id: retired.id(),
+                    dropped: losses(&read.dropped),
+                    unfinished: past(account).unfinished(count(read.taken)),
+                    ..Closed::default()
+                };
+                closed.read =
+                    count(read.observed).saturating_sub(closed.dropped.total() + count(read.taken));
+                // In one go with its number: it must not be read out again.
+                self.with.ledger.close_tables(&closed);
+                tracing::warn!(
+                    packets = closed.read.packets,
+                    readable = whole,
+                    "the tables of the exporter before this one do not fit this one's: new ones are in use, the old ones were read out"
+                );
+                say_crash(closed.unfinished);
+                for records in records.chunks(READ_AT_ONCE) {
+                    let moved = self
+                        .with
+                        .cache
+                        .merge(records, boot_clock_ns(), &mut self.ended);
+                    self.note(Movement {
+                        // It is in the ledger's flow cache by now.
+                        taken: Count::ZERO,
+                        ..moved
+                    });
+                    self.send();
+                }
+            }
+            (read, account) => {
+                let observed = read.map(|read| read.observed.packets);
+                tracing::warn!(
+                    observed,
+                    accounted = account.map(|account| account.accounted().packets),
+                    "the tables of the exporter before this one are of a version that this one does not know: what they held is lost, and in no ledger"
+                );
+            }
+        }
+        retired.remove(&pins);
     }
 
     fn merge(&mut self) {
@@ -335,22 +437,34 @@ impl Thread {
 
 /// The thread that waits for the kernel.
 struct Turns {
-    requests: Sender<()>,
+    requests: Sender<Wait>,
     results: Receiver<io::Result<Turned>>,
     pending: bool,
     /// Turns asked for so far; all but one that is pending are done.
     requested: u64,
 }
 
+/// What the thread is asked for.
+enum Wait {
+    /// [`Turn::turn`].
+    Turn,
+    /// [`Turn::quiesce`].
+    Quiesce,
+}
+
 impl Turns {
     fn spawn(mut turn: Turn) -> io::Result<Self> {
-        let (requests, requested) = channel::<()>();
+        let (requests, requested) = channel::<Wait>();
         let (done, results) = channel();
         thread::Builder::new()
             .name("turn".to_owned())
             .spawn(move || {
-                while requested.recv().is_ok() {
-                    if done.send(turn.turn()).is_err() {
+                for wait in requested {
+                    let result = match wait {
+                        Wait::Turn => turn.turn(),
+                        Wait::Quiesce => turn.quiesce(),
+                    };
+                    if done.send(result).is_err() {
                         return;
                     }
                 }
@@ -365,10 +479,19 @@ impl Turns {
 
     /// Asks for a turn, unless one is under way; returns whether it was asked for.
     fn request(&mut self) -> bool {
+        self.ask(Wait::Turn)
+    }
+
+    /// Asks for the generation to be quiet that was counted into before this process began.
+    fn quiesce(&mut self) {
+        self.ask(Wait::Quiesce);
+    }
+
+    fn ask(&mut self, wait: Wait) -> bool {
         if self.pending {
             return false;
         }
-        self.pending = self.requests.send(()).is_ok();
+        self.pending = self.requests.send(wait).is_ok();
         self.requested += u64::from(self.pending);
         self.pending
     }
@@ -402,24 +525,21 @@ fn accept(result: io::Result<Turned>) -> Option<Turned> {
 }
 
 /// The kernel's counters as the ledger reads them.
-pub fn kernel_reading(tables: &Tables, gauges: &Gauges) -> KernelReading {
-    // Before the counters: what is unaccounted was observed.
-    let unaccounted = Count::new(
-        gauges.unaccounted_packets.load(Ordering::Relaxed),
-        gauges.unaccounted_octets.load(Ordering::Relaxed),
-    );
+pub fn kernel_reading(tables: &Tables) -> KernelReading {
     let KernelCounters {
         observed, dropped, ..
     } = tables.counters();
-    let mut lost = Losses::default();
-    lost.add(LossReason::Unaccounted, unaccounted);
-    for reason in DropReason::ALL {
-        lost.add(loss_reason(reason), count(dropped[reason as usize]));
-    }
     KernelReading {
         observed: count(observed),
-        lost,
+        lost: losses(&dropped),
     }
+}
+
+fn losses(dropped: &[Tally; DROP_REASONS]) -> Losses {
+    DropReason::ALL
+        .into_iter()
+        .map(|reason| (loss_reason(reason), count(dropped[reason as usize])))
+        .collect()
 }
 
 fn loss_reason(reason: DropReason) -> LossReason {
@@ -435,6 +555,17 @@ fn loss_reason(reason: DropReason) -> LossReason {
     }
 }
 
-fn count(tally: Tally) -> Count {
+pub fn count(tally: Tally) -> Count {
     Count::new(tally.packets, tally.octets)
+}
+
+/// Says what died with an exporter that was killed.
+fn say_crash(lost: Count) {
+    if !lost.is_zero() {
+        tracing::warn!(
+            packets = lost.packets,
+            octets = lost.octets,
+            "lost with the exporter before this one: it had read them and not exported them"
+        );
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod control;
 mod interfaces;
+mod kept;
 mod manager;
 mod metering;
 pub mod status;
@@ -14,11 +15,12 @@ use crate::export::{Collectors, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
-    AttachMode, Error, FetcherOptions, FlowFetcher, InterfaceNames, Links, Parts,
+    AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
 };
 use crate::record::UnixTime;
-use control::{Control, Question, Reply};
+use control::{Client, Control, Question, Reply};
 use interfaces::Watched;
+use kept::{Kept, past};
 use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
 use status::Sources;
@@ -31,7 +33,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use metering::count;
 
 /// How long collectors get, at the end, for what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -59,11 +63,11 @@ pub enum DaemonError {
     Layout(#[from] ipfix::LayoutError),
 }
 
-/// Observes and exports until SIGTERM or SIGINT; then exports what is held and returns the ledger
-/// as it was at the end.
+/// Observes and exports until SIGTERM or SIGINT, or until it is told to hand over; then exports what
+/// is held and returns the ledger as it was at the end.
 ///
 /// `file` is read again at SIGHUP. Where anything fails before the first packet is counted, what
-/// was attached by then comes off again.
+/// was attached by then comes off again; what was found from an exporter before stays as it was.
 pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, DaemonError> {
     let mut signals = Signals::new()?;
     let began = Instant::now();
@@ -71,32 +75,56 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         .await
         .map_err(DaemonError::Control)?;
 
-    // kernel programs and tables
-    let fetcher = FlowFetcher::new(&fetcher_options(&config))?;
+    // kernel programs and tables: those of an exporter before this one, if it left any
+    let now_ms = UnixTime::from(SystemTime::now()).millis();
+    let (parts, succession) = Parts::lasting(&fetcher_options(&config), now_ms)?;
     let Parts {
         probes,
         tables,
         drain,
         turn,
-    } = fetcher.into_parts();
+    } = parts;
+    let Succession {
+        pins,
+        page,
+        account,
+        adopted,
+        retired,
+    } = succession;
+    let inheritance = Inheritance(pins.clone());
+    if adopted {
+        tracing::info!(
+            pin_dir = %pins.path().display(),
+            handed_over = account.handed_over == 1,
+            "taking over the tables of the exporter before this one"
+        );
+    }
     // -> meter
-    let ledger = Arc::new(Ledger::new());
+    let past = past(&account);
+    let ledger = Arc::new(Ledger::resume(&past, Box::new(page.clone())));
     let gauges = Arc::new(Gauges::default());
+    gauges
+        .taking_over
+        .store(adopted || !retired.is_empty(), Ordering::Relaxed);
     let sources = Sources {
         ledger: ledger.clone(),
         tables,
         gauges: gauges.clone(),
+        page: page.clone(),
+        adopted,
     };
     let (meter, commands) = channel();
     let mut watched = Watched::new(config.observation.interfaces.clone(), probes, meter.clone());
     let mut links = Links::connect()?;
     watched.start(&links).await?;
+    watched.end_inherited();
     // -> collectors, who are told the interfaces' names with their first message
     let (shared, told) = watch::channel(Arc::new(Shared {
         interfaces: watched.records(),
         sampling: config.observation.sampling.get(),
         ..Shared::default()
     }));
+    let kept = Kept { pins, page };
     let mut collectors = Collectors::new(UnixTime::from(SystemTime::now()), told);
     let export = collectors.set(&config.collectors, config.observation.domain_id, &ledger)?;
     let metering = Metering {
@@ -108,10 +136,16 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         agent: agent_address(&config).await,
         gauges,
         names: InterfaceNames::default(),
+        retired,
+        past: adopted.then_some(past),
+        kept: kept.clone(),
     };
     let thread = metering
         .spawn(turn, commands)
         .map_err(|e| DaemonError::System("starting the meter", e))?;
+    // From here on it is this exporter's own, and goes with it.
+    kept.pins.set_keep(false);
+    drop(inheritance);
 
     let mut daemon = Daemon {
         config,
@@ -123,9 +157,25 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         shared,
         watched,
         meter,
+        kept,
     };
-    daemon.serve(&mut signals, &control, &mut links).await;
-    Ok(daemon.stop(thread).await)
+    let successor = daemon.serve(&mut signals, &control, &mut links).await;
+    Ok(daemon.stop(thread, successor).await)
+}
+
+/// Says, where the start fails, that what was found is still at work.
+struct Inheritance(Arc<Pins>);
+
+impl Drop for Inheritance {
+    fn drop(&mut self) {
+        // Not after a panic: that speaks for itself.
+        if self.0.keeps() && !std::thread::panicking() {
+            tracing::warn!(
+                pin_dir = %self.0.path().display(),
+                "programs and tables stay, and count on, for the next exporter; `ebpfix detach` takes them off"
+            );
+        }
+    }
 }
 
 /// The daemon while it runs.
@@ -139,11 +189,19 @@ struct Daemon {
     shared: watch::Sender<Arc<Shared>>,
     watched: Watched,
     meter: Sender<Command>,
+    kept: Kept,
 }
 
 impl Daemon {
-    /// Everything that happens until a signal ends it.
-    async fn serve(&mut self, signals: &mut Signals, control: &Control, links: &mut Links) {
+    /// Everything that happens until a signal ends it, or a request to hand over: then returns who
+    /// asked for that.
+    async fn serve(
+        &mut self,
+        signals: &mut Signals,
+        control: &Control,
+        links: &mut Links,
+    ) -> Option<Client> {
+        let (hand_over, mut handed_over) = mpsc::channel(1);
         let mut share = tokio::time::interval(SHARE_EVERY);
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut watchdog = Watchdog::new();
@@ -152,8 +210,9 @@ impl Daemon {
         manager::ready(&self.summary());
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => return,
-                _ = signals.interrupt.recv() => return,
+                _ = signals.terminate.recv() => return None,
+                _ = signals.interrupt.recv() => return None,
+                Some(client) = handed_over.recv() => return Some(client),
                 _ = signals.hangup.recv() => {
                     manager::reloading();
                     self.reload();
@@ -178,14 +237,22 @@ impl Daemon {
                     }
                 }
                 client = control.accept() => match client {
-                    Ok(mut stream) => {
+                    Ok(mut client) => {
                         let answer = self.status();
+                        let hand_over = hand_over.clone();
                         tokio::spawn(async move {
-                            let reply = match control::read_request(&mut stream).await {
+                            let reply = match control::read_request(&mut client).await {
                                 Ok(Question::Status) => answer,
+                                Ok(Question::Handover) => match hand_over.try_send(client) {
+                                    Ok(()) => return,
+                                    Err(refused) => {
+                                        client = refused.into_inner();
+                                        Reply::Error("the exporter is ending already".to_owned())
+                                    }
+                                },
                                 Err(error) => Reply::Error(error),
                             };
-                            control::write_reply(stream, &reply).await;
+                            control::write_reply(client, &reply).await;
                         });
                     }
                     Err(error) => {
@@ -197,12 +264,18 @@ impl Daemon {
         }
     }
 
-    /// The end: nothing more is counted, all that was is exported as far as it can be.
-    async fn stop(mut self, thread: JoinHandle<()>) -> Snapshot {
-        tracing::info!("ending: exporting what is held");
+    /// The end: all that was counted is exported as far as it can be. Nothing more is counted, or
+    /// where there is a `successor`, for it.
+    async fn stop(mut self, thread: JoinHandle<()>, successor: Option<Client>) -> Snapshot {
         manager::stopping();
         let interfaces = self.watched.records();
-        self.watched.stop();
+        if successor.is_some() {
+            tracing::info!("handing over: exporting what is held; programs and tables stay");
+            self.kept.pins.set_keep(true);
+        } else {
+            tracing::info!("ending: exporting what is held");
+            self.watched.stop();
+        }
         let _ = self.meter.send(Command::Stop);
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         self.share_with(interfaces);
@@ -210,7 +283,16 @@ impl Daemon {
         if !self.collectors.end(LAST_WORDS).await {
             tracing::warn!("a collector took too long: what it was not sent is lost");
         }
-        self.sources.ledger()
+        let ledger = self.sources.ledger();
+        if let Some(client) = successor {
+            self.kept.page.update(|account| account.handed_over = 1);
+            let reply = match serde_json::to_value(ledger) {
+                Ok(value) => Reply::Ok(value),
+                Err(error) => Reply::Error(error.to_string()),
+            };
+            control::write_last_reply(client, &reply).await;
+        }
+        ledger
     }
 
     /// Reads the configuration again. What is wrong with it is said, and the old one stays.

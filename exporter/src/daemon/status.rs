@@ -3,7 +3,7 @@
 use super::metering::{Gauges, kernel_reading};
 use crate::export::{CollectorHandle, CollectorStatus};
 use crate::ledger::{Count, Ledger, Snapshot};
-use crate::observe::Tables;
+use crate::observe::{Page, Tables};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +61,17 @@ pub struct KernelStatus {
     pub octets: u64,
     /// Generations read so far.
     pub turns: u64,
+    /// When the tables were made, in milliseconds since 1970.
+    pub tables_since_ms: u64,
+    /// Whether this exporter found them, made by another.
+    pub adopted: bool,
+    /// Whether it is still reading what it found: until then `held` may have packets that will turn
+    /// out to be lost by `crash`.
+    pub taking_over: bool,
+    /// How often an exporter handed over to the next.
+    pub handovers: u64,
+    /// How often an exporter ended without.
+    pub crashes: u64,
 }
 
 /// The flow cache.
@@ -83,13 +94,16 @@ pub struct Sources {
     pub tables: Arc<Tables>,
     /// The meter's numbers.
     pub gauges: Arc<Gauges>,
+    /// The ledger page.
+    pub page: Arc<Page>,
+    /// Whether the tables were found.
+    pub adopted: bool,
 }
 
 impl Sources {
     /// The ledger at this moment, the kernel's part included.
     pub fn ledger(&self) -> Snapshot {
-        self.ledger
-            .snapshot_with(|| kernel_reading(&self.tables, &self.gauges))
+        self.ledger.snapshot_with(|| kernel_reading(&self.tables))
     }
 
     /// Everything.
@@ -110,6 +124,7 @@ impl Sources {
         let sizes = self.tables.sizes();
         let (log_waiting, log_records) = self.tables.log_fill();
         let frames = self.tables.counters().frames;
+        let account = self.page.account();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s,
@@ -125,6 +140,11 @@ impl Sources {
                 log_records,
                 octets: sizes.octets(),
                 turns: self.gauges.turns.load(Relaxed),
+                tables_since_ms: account.since_ms,
+                adopted: self.adopted,
+                taking_over: self.gauges.taking_over.load(Relaxed),
+                handovers: account.handovers,
+                crashes: account.crashes,
             },
             meter: MeterStatus {
                 flows: self.gauges.flows.load(Relaxed),

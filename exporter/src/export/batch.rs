@@ -15,9 +15,10 @@ const NOT_IN_PROTOCOL: u8 = 2;
 
 /// Flow Records that left the meter together.
 ///
-/// A batch stands in the ledger's export queue from [`Batch::new`] until it is dropped, when the
-/// last collector has done with it. Each of its records was sent to some collector by then, or is
-/// lost: because of a protocol, or for the reason last given for the batch.
+/// A batch stands in the ledger's export queue from [`Batch::new`] on. A record leaves it when the
+/// first collector was sent it; those that no collector was sent are lost when the batch is dropped,
+/// when the last collector has done with it: because of a protocol, or for the reason last given for
+/// the batch.
 #[derive(Debug)]
 pub struct Batch {
     /// Those of one layout stand together.
@@ -82,11 +83,17 @@ impl Batch {
         count(self.records.get(positions).unwrap_or_default())
     }
 
-    /// Notes that the records at `positions` were sent.
+    /// Notes that the records at `positions` were sent: those that were not before are exported. To
+    /// be called at once, so that the ledger knows of every datagram even if the process is killed.
     pub fn sent(&self, positions: Range<usize>) {
-        for fate in self.fates.get(positions).unwrap_or_default() {
-            fate.store(SENT, Ordering::Relaxed);
-        }
+        let fates = self.fates.get(positions.clone()).unwrap_or_default();
+        let records = self.records.get(positions).unwrap_or_default();
+        let first_time = records
+            .iter()
+            .zip(fates)
+            .filter(|(_, fate)| fate.swap(SENT, Ordering::Relaxed) != SENT);
+        self.ledger
+            .export(first_time.map(|(record, _)| count_of(record)).sum());
     }
 
     /// Notes that a collector's protocol has no record for those at `positions`.
@@ -122,22 +129,19 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let mut exported = Count::ZERO;
         let mut lost = Count::ZERO;
         let mut not_in_protocol = Count::ZERO;
         for (record, fate) in self.records.iter().zip(&mut self.fates) {
-            let count = Count::new(record.metrics.packets, record.metrics.bytes);
             match *fate.get_mut() {
-                SENT => exported += count,
-                NOT_IN_PROTOCOL => not_in_protocol += count,
-                _ => lost += count,
+                SENT => {}
+                NOT_IN_PROTOCOL => not_in_protocol += count_of(record),
+                _ => lost += count_of(record),
             }
         }
         let reason = *self
             .otherwise
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        self.ledger.export(exported);
         self.ledger.lose_from_queue(reason, lost);
         self.ledger
             .lose_from_queue(LossReason::NotInProtocol, not_in_protocol);
@@ -145,10 +149,11 @@ impl Drop for Batch {
 }
 
 fn count(records: &[Record]) -> Count {
-    records
-        .iter()
-        .map(|record| Count::new(record.metrics.packets, record.metrics.bytes))
-        .sum()
+    records.iter().map(count_of).sum()
+}
+
+fn count_of(record: &Record) -> Count {
+    Count::new(record.metrics.packets, record.metrics.bytes)
 }
 
 #[cfg(test)]
@@ -176,11 +181,12 @@ mod tests {
         let batch = Arc::new(Batch::new(records, ledger.clone(), LossReason::NotSent));
         let other = batch.clone();
         batch.sent(0..1);
+        // At once, and once: by whichever collector was first.
+        other.sent(0..1);
         drop(batch);
-        assert_eq!(
-            ledger.snapshot(&KernelReading::default()).held(),
-            Count::new(7, 700)
-        );
+        let snapshot = ledger.snapshot(&KernelReading::default());
+        assert_eq!(snapshot.exported, Count::new(1, 100));
+        assert_eq!(snapshot.held(), Count::new(6, 600));
         other.sent(2..3);
         drop(other);
         let snapshot = ledger.snapshot(&KernelReading::default());

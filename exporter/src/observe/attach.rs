@@ -4,11 +4,13 @@ use super::bpf::{self, Direction, TcPlace};
 use super::error::Error;
 use super::links::Interface;
 use super::object::NetPrograms;
+use super::pins::{Pins, Place};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How programs are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,6 +69,10 @@ pub struct Attachments {
     /// Handle of our filters on clsact.
     handle: u32,
     by_place: BTreeMap<(u32, Direction), Attachment>,
+    /// Where they are kept beyond the life of this process.
+    pins: Option<Arc<Pins>>,
+    /// What an exporter before this one left attached, until it is taken over or taken off.
+    inherited: BTreeMap<(u32, Direction), Attachment>,
 }
 
 impl Attachments {
@@ -76,7 +82,76 @@ impl Attachments {
         Self {
             handle: handle(instance),
             by_place: BTreeMap::new(),
+            pins: None,
+            inherited: BTreeMap::new(),
         }
+    }
+
+    /// The same, kept by pins. What is pinned there and still attached is taken over by
+    /// [`attach`](Self::attach), program by program and in place; [`detach_inherited`] takes off
+    /// the rest.
+    ///
+    /// [`detach_inherited`]: Self::detach_inherited
+    pub fn pinned(pins: Arc<Pins>) -> Self {
+        let mut attachments = Self::new(pins.path());
+        for (place, object) in pins.places() {
+            let Place {
+                if_index,
+                direction,
+                priority,
+            } = place;
+            // Its device may be gone, and another have got its number: then it is nowhere.
+            let attachment = match priority {
+                None => Some(Attachment::Tcx { link: object })
+                    .filter(|link| link.is_there(if_index, direction)),
+                Some(priority) => {
+                    let handle = attachments.handle;
+                    let place = TcPlace { priority, handle };
+                    // One that was killed between replacing the filter and pinning its program
+                    // left a pin of the one before.
+                    let pinned = bpf::program_id(&object).ok();
+                    bpf::clsact_program(if_index, direction, place)
+                        .filter(|&id| pinned == Some(id) || bpf::is_ours(id))
+                        .map(|program| Attachment::Clsact { program, place })
+                }
+            };
+            if let Some(attachment) = attachment {
+                attachments
+                    .inherited
+                    .insert((if_index, direction), attachment);
+            } else {
+                pins.remove(place);
+            }
+        }
+        attachments.pins = Some(pins);
+        attachments
+    }
+
+    /// Takes off what was inherited and is not wanted; returns how many programs that was.
+    pub fn detach_inherited(&mut self) -> usize {
+        let inherited = std::mem::take(&mut self.inherited);
+        let count = inherited.len();
+        for ((if_index, direction), attachment) in inherited {
+            self.take_off(if_index, direction, attachment);
+        }
+        count
+    }
+
+    /// Programs that were inherited and not yet taken over.
+    pub fn inherited(&self) -> usize {
+        self.inherited.len()
+    }
+
+    /// Takes off filters of ours on a device that no pin tells of: those of an exporter that was
+    /// killed before it pinned them. Returns how many.
+    pub fn detach_leftovers(&mut self, if_index: u32) -> usize {
+        let mut count = 0;
+        for direction in [Direction::Ingress, Direction::Egress] {
+            for place in bpf::clsact_leftovers(if_index, direction, self.handle) {
+                count += usize::from(bpf::detach_clsact(if_index, direction, place).is_ok());
+            }
+        }
+        count
     }
 
     /// Attaches the fitting program to each of `directions` of a device. All or nothing: where
@@ -102,7 +177,7 @@ impl Attachments {
                 continue;
             }
             let program = programs.for_device(ethernet, direction);
-            match attach_one(program, interface, direction, mode, self.handle) {
+            match self.attach_one(program, interface, direction, mode) {
                 Ok(attachment) => {
                     self.by_place.insert(place, attachment);
                     done.push(direction);
@@ -159,71 +234,168 @@ impl Attachments {
             .map(|(&(_, direction), _)| direction)
             .collect();
         for direction in &lost {
-            self.by_place.remove(&(if_index, *direction));
+            if let Some(attachment) = self.by_place.remove(&(if_index, *direction)) {
+                self.unpin(if_index, *direction, &attachment);
+            }
         }
         lost
     }
 
     /// Forgets what was attached to a device that is gone, with its qdisc.
     pub fn forget(&mut self, if_index: u32) {
-        self.by_place.retain(|&(index, _), _| index != if_index);
+        for direction in [Direction::Ingress, Direction::Egress] {
+            if let Some(attachment) = self.by_place.remove(&(if_index, direction)) {
+                self.unpin(if_index, direction, &attachment);
+            }
+        }
+    }
+
+    /// Attaches a program, in the place of the one that was inherited if there is one: between two
+    /// packets. Between two kinds of attachment the old one comes off first, lest both count.
+    fn attach_one(
+        &mut self,
+        program: &OwnedFd,
+        interface: &Interface,
+        direction: Direction,
+        mode: AttachMode,
+    ) -> Result<Attachment, Error> {
+        let failed = |error: io::Error| match error.raw_os_error() {
+            Some(libc::ENODEV) => Error::NoInterface {
+                interface: interface.name.clone(),
+            },
+            _ => Error::os(
+                format!("{}: attaching to {direction:?}", interface.name),
+                error,
+            ),
+        };
+        let mut known = None;
+        match self.inherited.remove(&(interface.index, direction)) {
+            Some(Attachment::Tcx { link }) if mode != AttachMode::Clsact => {
+                match bpf::update_tcx(&link, program) {
+                    Ok(()) => return Ok(Attachment::Tcx { link }),
+                    // Somebody detached it since it was looked at.
+                    Err(error) => {
+                        tracing::debug!(%error, interface = interface.name, "cannot update the link");
+                        self.take_off(interface.index, direction, Attachment::Tcx { link });
+                    }
+                }
+            }
+            Some(Attachment::Clsact { program, place }) if mode != AttachMode::Tcx => {
+                known = Some((place, program));
+            }
+            Some(other) => self.take_off(interface.index, direction, other),
+            None => {}
+        }
+        // A filter that was inherited is replaced by a filter, also where TCX is to be had.
+        if mode != AttachMode::Clsact && known.is_none() {
+            match bpf::attach_tcx(program, interface.index, direction) {
+                Ok(link) => {
+                    let attachment = Attachment::Tcx { link };
+                    self.pin(interface.index, direction, &attachment, program)?;
+                    return Ok(attachment);
+                }
+                // What kernels before 6.6 answer to an unknown attach type.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    if mode == AttachMode::Tcx {
+                        return Err(Error::NoTcx {
+                            interface: interface.name.clone(),
+                        });
+                    }
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let place = bpf::attach_clsact(program, interface.index, direction, self.handle, known)
+            .map_err(failed)?;
+        if let Some((known, _)) = known.filter(|(known, _)| *known != place) {
+            // Another's filter has its place by now, and ours is not there any more.
+            self.unpin_place(pin_place(interface.index, direction, Some(known.priority)));
+        }
+        let attachment = Attachment::Clsact {
+            program: bpf::program_id(program).map_err(failed)?,
+            place,
+        };
+        if let Err(error) = self.pin(interface.index, direction, &attachment, program) {
+            self.take_off(interface.index, direction, attachment);
+            return Err(error);
+        }
+        Ok(attachment)
     }
 
     fn detach_one(&mut self, if_index: u32, direction: Direction) {
-        // A TCX link is detached by closing it.
-        if let Some(Attachment::Clsact { program, place }) =
-            self.by_place.remove(&(if_index, direction))
-        {
+        if let Some(attachment) = self.by_place.remove(&(if_index, direction)) {
+            self.take_off(if_index, direction, attachment);
+        }
+    }
+
+    fn take_off(&self, if_index: u32, direction: Direction, attachment: Attachment) {
+        self.unpin(if_index, direction, &attachment);
+        match attachment {
+            // It is detached when neither pin nor descriptor holds it.
+            Attachment::Tcx { link } => drop(link),
             // Somebody may have put another program in this place since.
-            if bpf::clsact_program(if_index, direction, place) != Some(program) {
-                return;
+            Attachment::Clsact { program, place } => {
+                if bpf::clsact_program(if_index, direction, place) == Some(program)
+                    && let Err(error) = bpf::detach_clsact(if_index, direction, place)
+                {
+                    tracing::warn!(if_index, ?direction, %error, "cannot take the filter off");
+                }
             }
-            if let Err(error) = bpf::detach_clsact(if_index, direction, place) {
-                tracing::warn!(if_index, ?direction, %error, "cannot take the filter off");
-            }
+        }
+    }
+
+    /// Pins a link, or the program of a filter, which the qdisc holds by itself: its pin says where
+    /// it is.
+    fn pin(
+        &self,
+        if_index: u32,
+        direction: Direction,
+        attachment: &Attachment,
+        program: &OwnedFd,
+    ) -> Result<(), Error> {
+        let Some(pins) = &self.pins else {
+            return Ok(());
+        };
+        match attachment {
+            Attachment::Tcx { link } => pins.add(pin_place(if_index, direction, None), link),
+            Attachment::Clsact { place, .. } => pins.add(
+                pin_place(if_index, direction, Some(place.priority)),
+                program,
+            ),
+        }
+    }
+
+    fn unpin(&self, if_index: u32, direction: Direction, attachment: &Attachment) {
+        let priority = match attachment {
+            Attachment::Tcx { .. } => None,
+            Attachment::Clsact { place, .. } => Some(place.priority),
+        };
+        self.unpin_place(pin_place(if_index, direction, priority));
+    }
+
+    fn unpin_place(&self, place: Place) {
+        if let Some(pins) = &self.pins {
+            pins.remove(place);
         }
     }
 }
 
 impl Drop for Attachments {
+    /// Takes everything off, unless it is pinned and to stay.
     fn drop(&mut self) {
-        self.detach_all();
+        if !self.pins.as_ref().is_some_and(|pins| pins.keeps()) {
+            self.detach_all();
+            self.detach_inherited();
+        }
     }
 }
 
-fn attach_one(
-    program: &OwnedFd,
-    interface: &Interface,
-    direction: Direction,
-    mode: AttachMode,
-    handle: u32,
-) -> Result<Attachment, Error> {
-    let failed = |error: io::Error| match error.raw_os_error() {
-        Some(libc::ENODEV) => Error::NoInterface {
-            interface: interface.name.clone(),
-        },
-        _ => Error::os(
-            format!("{}: attaching to {direction:?}", interface.name),
-            error,
-        ),
-    };
-    if mode != AttachMode::Clsact {
-        match bpf::attach_tcx(program, interface.index, direction) {
-            Ok(link) => return Ok(Attachment::Tcx { link }),
-            // What kernels before 6.6 answer to an unknown attach type.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                if mode == AttachMode::Tcx {
-                    return Err(Error::NoTcx {
-                        interface: interface.name.clone(),
-                    });
-                }
-            }
-            Err(error) => return Err(failed(error)),
-        }
+fn pin_place(if_index: u32, direction: Direction, priority: Option<u32>) -> Place {
+    Place {
+        if_index,
+        direction,
+        priority,
     }
-    let place = bpf::attach_clsact(program, interface.index, direction, handle).map_err(failed)?;
-    let program = bpf::program_id(program).map_err(failed)?;
-    Ok(Attachment::Clsact { program, place })
 }
 
 /// A handle for an instance: FNV-1a over its name, never 0 (which asks the kernel to choose).

@@ -16,6 +16,8 @@ const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
 /// Attach before all others.
 const BPF_F_BEFORE: u32 = 1 << 3;
+/// Of an array that can be mapped.
+pub const BPF_F_MMAPABLE: u32 = 1 << 10;
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 
 /// Which way packets go past a program.
@@ -47,6 +49,73 @@ pub fn open_pinned(path: &Path) -> Result<OwnedFd, Error> {
     // SAFETY: a NUL-terminated path that outlives the call.
     let fd = unsafe { bpf_sys::bpf_obj_get(c_path.as_ptr()) };
     owned(fd, || format!("opening {}", path.display()))
+}
+
+/// Pins an object to a path on a BPF file system.
+pub fn pin(object: &OwnedFd, path: &Path) -> io::Result<()> {
+    let c_path = c_string(path.as_os_str().as_bytes());
+    // SAFETY: a NUL-terminated path that outlives the call.
+    let failed = unsafe { bpf_sys::bpf_obj_pin(object.as_raw_fd(), c_path.as_ptr()) };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// What a map is like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MapShape {
+    /// The kernel's number of the map.
+    pub id: u32,
+    /// Whether it is an array that can be mapped.
+    pub mappable_array: bool,
+    /// Octets of an element.
+    pub value_octets: u32,
+    /// Elements.
+    pub entries: u32,
+}
+
+/// Asks what a map is like.
+pub fn map_shape(map: &OwnedFd) -> io::Result<MapShape> {
+    // SAFETY: all zero is a valid `bpf_map_info`; room for the answer, and its size.
+    let info = unsafe {
+        let mut info: bpf_sys::bpf_map_info = mem::zeroed();
+        let mut octets = u32::try_from(mem::size_of_val(&info)).unwrap_or(0);
+        let failed = bpf_sys::bpf_obj_get_info_by_fd(
+            map.as_raw_fd(),
+            (&raw mut info).cast(),
+            &raw mut octets,
+        );
+        if failed != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        info
+    };
+    Ok(MapShape {
+        id: info.id,
+        mappable_array: info.type_ == bpf_sys::bpf_map_type_BPF_MAP_TYPE_ARRAY
+            && info.key_size == 4
+            && info.map_flags == BPF_F_MMAPABLE,
+        value_octets: info.value_size,
+        entries: info.max_entries,
+    })
+}
+
+/// Creates an array of one element that can be mapped.
+pub fn create_page(name: &CStr, octets: usize) -> Result<OwnedFd, Error> {
+    let octets = libc::c_int::try_from(octets).unwrap_or(libc::c_int::MAX);
+    // SAFETY: a NUL-terminated name that outlives the call, and plain numbers.
+    let fd = unsafe {
+        bpf_sys::bpf_create_map_name(
+            bpf_sys::bpf_map_type_BPF_MAP_TYPE_ARRAY,
+            name.as_ptr(),
+            4,
+            octets,
+            1,
+            BPF_F_MMAPABLE,
+        )
+    };
+    owned(fd, || "creating a BPF map".to_owned())
 }
 
 /// Whether `path` (or its nearest existing ancestor) is on a BPF file system.
@@ -150,6 +219,17 @@ pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Puts another program in the place of a TCX link's, between two packets.
+pub fn update_tcx(link: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
+    // SAFETY: descriptors that outlive the call; no options.
+    let result =
+        unsafe { bpf_sys::bpf_link_update(link.as_raw_fd(), program.as_raw_fd(), ptr::null()) };
+    if result < 0 {
+        return Err(last_or(-result));
+    }
+    Ok(())
+}
+
 /// The device that a TCX link is attached to; `None` when somebody detached it, or the device left
 /// this network namespace: the link then exists, and its program never runs.
 pub fn tcx_device(link: &OwnedFd) -> io::Result<Option<u32>> {
@@ -180,12 +260,14 @@ pub fn tcx_device(link: &OwnedFd) -> io::Result<Option<u32>> {
 /// none, replacing the filter where this instance (that is, this `handle`) left one. Returns the
 /// place that it has.
 ///
-/// Filters of other kinds own their priority, so that the first is taken where ours can be.
+/// Filters of other kinds own their priority, so that the first is taken where ours can be; that of
+/// `known`, a place and the program there that is known to be ours, before all others.
 pub fn attach_clsact(
     program: &OwnedFd,
     if_index: u32,
     direction: Direction,
     handle: u32,
+    known: Option<(TcPlace, u32)>,
 ) -> io::Result<TcPlace> {
     let mut hook = hook(if_index, direction)?;
     // SAFETY: a valid hook that outlives the call.
@@ -194,10 +276,11 @@ pub fn attach_clsact(
         return Err(io::Error::from_raw_os_error(-created));
     }
     let mut last = io::Error::from_raw_os_error(libc::EEXIST);
-    for priority in TC_PRIORITIES {
-        let place = TcPlace { priority, handle };
+    let others = TC_PRIORITIES.map(|priority| TcPlace { priority, handle });
+    let (known, known_program) = known.unzip();
+    for place in known.into_iter().chain(others) {
         let resident = clsact_program(if_index, direction, place);
-        if resident.is_some_and(|id| !is_ours(id)) {
+        if resident.is_some_and(|id| known_program != Some(id) && !is_ours(id)) {
             continue;
         }
         let mut options = options(place);
@@ -215,6 +298,14 @@ pub fn attach_clsact(
         }
     }
     Err(last)
+}
+
+/// The filters of ours under this handle on the device's clsact qdisc.
+pub fn clsact_leftovers(if_index: u32, direction: Direction, handle: u32) -> Vec<TcPlace> {
+    TC_PRIORITIES
+        .map(|priority| TcPlace { priority, handle })
+        .filter(|place| clsact_program(if_index, direction, *place).is_some_and(is_ours))
+        .collect()
 }
 
 /// Identifier of the program in a place on the device's clsact qdisc, if there is one.
@@ -238,12 +329,16 @@ pub fn detach_clsact(if_index: u32, direction: Direction, place: TcPlace) -> io:
     Ok(())
 }
 
-/// Whether a loaded program is one of ebpfix's.
-fn is_ours(program_id: u32) -> bool {
+/// Whether a loaded program, attached under our handle, is one of ebpfix's.
+pub fn is_ours(program_id: u32) -> bool {
     // SAFETY: a plain number.
     let fd = unsafe { bpf_sys::bpf_prog_get_fd_by_id(program_id) };
-    let Ok(program) = owned(fd, String::new) else {
-        return false;
+    let program = match owned(fd, String::new) {
+        Ok(program) => program,
+        // To look into any program takes CAP_SYS_ADMIN. The handle alone then has to tell: nobody
+        // else has one of 32 bits made from our name.
+        Err(Error::Privilege { .. }) => return true,
+        Err(_) => return false,
     };
     program_info(&program).is_ok_and(|info| {
         // SAFETY: the kernel ends the name with NUL.
@@ -376,6 +471,12 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     seconds
         .saturating_mul(1_000_000_000)
         .saturating_add(nanoseconds)
+}
+
+/// The user that this process runs as.
+pub fn user() -> u32 {
+    // SAFETY: no arguments, and it cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// What `uname -r` says.

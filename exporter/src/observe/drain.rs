@@ -92,10 +92,18 @@ pub struct KernelCounters {
 }
 
 impl Tables {
-    /// Maps the tables and writes what the programs need to know.
+    /// Maps new tables and writes what the programs need to know.
     pub fn new(maps: &NetMaps, sizes: Sizes, control: Control) -> Result<Self, Error> {
+        let tables = Self::map(maps, sizes)?;
+        tables.control.write(0, control);
+        tables.follow_clocks();
+        Ok(tables)
+    }
+
+    /// Maps tables that are counted into, and changes nothing in them.
+    pub(super) fn map(maps: &NetMaps, sizes: Sizes) -> Result<Self, Error> {
         let elements = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-        let tables = Self {
+        Ok(Self {
             control: Mapped::new(&maps.control, 1)?,
             cpu_state: Mapped::new(&maps.cpu_state, elements(sizes.cpus + 1))?,
             aggregated_flows: Mapped::new(
@@ -107,10 +115,7 @@ impl Tables {
                 elements(sizes.cpus * sizes.log_records),
             )?,
             sizes,
-        };
-        tables.control.write(0, control);
-        tables.follow_clocks();
-        Ok(tables)
+        })
     }
 
     /// How large they are.
@@ -118,26 +123,18 @@ impl Tables {
         self.sizes
     }
 
+    /// Sets whether frames that are not IP become layer-2 flows.
+    pub(super) fn set_layer2_flows(&self, layer2_flows: bool) {
+        // `sets` shares the word, and stays.
+        let word = self.control.word(0, offset_of!(Control, layer2_flows));
+        let sets = word.load(Ordering::Relaxed) & !0xffff_ffff;
+        word.store(sets | u64::from(layer2_flows), Ordering::Relaxed);
+    }
+
     /// The kernel's counters now. Each number is exact, but they are not of one instant: what is
     /// dropped is read first, so that it never exceeds what was observed.
     pub fn counters(&self) -> KernelCounters {
-        let mut sum = KernelCounters::default();
-        for cpu in 0..self.cpu_state.len() {
-            let state = self.cpu_state.read(cpu);
-            for counters in &state.counters {
-                for (sum, dropped) in sum.dropped.iter_mut().zip(&counters.dropped) {
-                    add(sum, *dropped);
-                }
-            }
-        }
-        for cpu in 0..self.cpu_state.len() {
-            let state = self.cpu_state.read(cpu);
-            for counters in &state.counters {
-                add(&mut sum.observed, counters.observed);
-                add(&mut sum.frames, counters.frames);
-            }
-        }
-        sum
+        counters_of(&self.cpu_state)
     }
 
     /// Sets the sampling to 1 in `interval` packets; 0 and 1: every packet. Records carry the
@@ -188,6 +185,27 @@ impl Tables {
     }
 }
 
+/// Adds up the counters of all CPUs.
+pub(super) fn counters_of(cpu_state: &Mapped<CpuState>) -> KernelCounters {
+    let mut sum = KernelCounters::default();
+    for cpu in 0..cpu_state.len() {
+        let state = cpu_state.read(cpu);
+        for counters in &state.counters {
+            for (sum, dropped) in sum.dropped.iter_mut().zip(&counters.dropped) {
+                add(sum, *dropped);
+            }
+        }
+    }
+    for cpu in 0..cpu_state.len() {
+        let state = cpu_state.read(cpu);
+        for counters in &state.counters {
+            add(&mut sum.observed, counters.observed);
+            add(&mut sum.frames, counters.frames);
+        }
+    }
+    sum
+}
+
 impl Turn {
     /// For these tables.
     pub fn new(tables: Arc<Tables>) -> Result<Self, Error> {
@@ -209,19 +227,32 @@ impl Turn {
                 Some(word & !0xffff_ffff | generation)
             })
             .unwrap_or_else(|word| word);
+        self.wait_for(low(old))
+    }
+
+    /// Waits until nothing counts into the generation before the present one: what an exporter that
+    /// was killed turned and may not have settled. To be settled before the first turn.
+    pub fn quiesce(&mut self) -> io::Result<Turned> {
+        let word = self.tables.control.word(0, offset_of!(Control, generation));
+        self.wait_for(low(word.load(Ordering::Acquire)).wrapping_sub(1))
+    }
+
+    fn wait_for(&mut self, quiet: u32) -> io::Result<Turned> {
         self.grace_period.wait()?;
         let produced = (0..self.tables.cpus())
             .map(|cpu| load_acquire(self.tables.produced(cpu)))
             .collect();
-        Ok(Turned {
-            quiet: low(old),
-            produced,
-        })
+        Ok(Turned { quiet, produced })
     }
 }
 
 impl Drain {
     /// For these tables, from their first generation on.
+    ///
+    /// Where another exporter read them before, what it took is [`unaccounted`] in the first two
+    /// settlements: that of [`Turn::quiesce`] and that of the first turn.
+    ///
+    /// [`unaccounted`]: Settlement::unaccounted
     pub fn new(tables: Arc<Tables>) -> Self {
         let cpus = vec![CpuAccount::default(); tables.cpu_state.len()];
         let generation = low(tables

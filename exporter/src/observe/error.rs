@@ -24,6 +24,24 @@ pub enum Error {
         /// The directory of the pins.
         path: PathBuf,
     },
+    /// Another exporter has its pins there.
+    #[error(
+        "{}: another ebpfix has its tables there: stop it, or give this one a daemon.pin-dir and a daemon.run-dir of its own",
+        path.display()
+    )]
+    PinsInUse {
+        /// The directory of the pins.
+        path: PathBuf,
+    },
+    /// Others may put pins there.
+    #[error(
+        "{}: others may write there, or own it: set daemon.pin-dir to a folder that is yours alone (chmod 0700)",
+        path.display()
+    )]
+    PinsOpen {
+        /// The directory of the pins.
+        path: PathBuf,
+    },
     /// A kernel that lacks what is needed.
     #[error("Linux {release} is too old: {missing} needs Linux {needed} or newer")]
     OldKernel {

@@ -6,7 +6,7 @@ use super::drain::{Drain, KernelCounters, Settlement, Tables, Turn};
 use super::error::Error;
 use super::links::Interface;
 use super::object::{NetObjects, Sizes, load_net};
-use ebpfix_probes::abi::{Control, FlowId, FlowMetrics, HashedRecord};
+use ebpfix_probes::abi::{ABI, Control, FlowId, FlowMetrics, HashedRecord};
 use rand::RngCore;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -54,6 +54,44 @@ impl Default for FetcherOptions {
             log_records: 65_536,
             pin_dir: PathBuf::from("/sys/fs/bpf/ebpfix"),
         }
+    }
+}
+
+impl FetcherOptions {
+    /// Looks whether this kernel will do, and says how large the tables are to be.
+    pub(super) fn prepare(&self) -> Result<Sizes, Error> {
+        bpf::silence_libbpf();
+        check_kernel(&bpf::kernel_release())?;
+        Ok(Sizes {
+            cpus: present_cpus()?,
+            sets: cache_slots(self) / u32::try_from(ebpfix_probes::abi::WAYS).unwrap_or(2),
+            log_records: self.log_records.next_power_of_two(),
+        })
+    }
+
+    /// What the programs of new tables are told.
+    pub(super) fn control(&self, sizes: Sizes) -> Control {
+        let mut control = Control {
+            sampling: self.sampling,
+            layer2_flows: u32::from(self.layer2_flows),
+            sets: sizes.sets,
+            log_records: sizes.log_records,
+            cpus: sizes.cpus,
+            abi: ABI,
+            ..Control::default()
+        };
+        // Secret, so that nobody can choose flows that all fall into one set.
+        let mut rng = rand::rng();
+        for key in &mut control.hash_keys {
+            *key = rng.next_u32();
+        }
+        control
+    }
+
+    fn directions(&self) -> Vec<Direction> {
+        let ingress = self.ingress.then_some(Direction::Ingress);
+        let egress = self.egress.then_some(Direction::Egress);
+        ingress.into_iter().chain(egress).collect()
     }
 }
 
@@ -106,42 +144,17 @@ pub struct Probes {
 impl FlowFetcher {
     /// Loads the programs and creates the tables; nothing is attached yet.
     pub fn new(options: &FetcherOptions) -> Result<Self, Error> {
-        bpf::silence_libbpf();
-        check_kernel(&bpf::kernel_release())?;
-        let sizes = Sizes {
-            cpus: present_cpus()?,
-            sets: cache_slots(options) / u32::try_from(ebpfix_probes::abi::WAYS).unwrap_or(2),
-            log_records: options.log_records.next_power_of_two(),
-        };
+        let sizes = options.prepare()?;
         let objects = load_net()?.load(sizes, &options.pin_dir)?;
-        let mut control = Control {
-            sampling: options.sampling,
-            layer2_flows: u32::from(options.layer2_flows),
-            sets: sizes.sets,
-            log_records: sizes.log_records,
-            cpus: sizes.cpus,
-            ..Control::default()
-        };
-        // Secret, so that nobody can choose flows that all fall into one set.
-        let mut rng = rand::rng();
-        for key in &mut control.hash_keys {
-            *key = rng.next_u32();
-        }
+        let control = options.control(sizes);
         let tables = Arc::new(Tables::new(&objects.maps, sizes, control)?);
-        let mut directions = Vec::new();
-        if options.ingress {
-            directions.push(Direction::Ingress);
-        }
-        if options.egress {
-            directions.push(Direction::Egress);
-        }
         Ok(Self {
             drain: Drain::new(tables.clone()),
             turn: Turn::new(tables.clone())?,
             tables,
             objects,
             attachments: Attachments::new(&options.pin_dir),
-            directions,
+            directions: options.directions(),
             attach: options.attach,
             settlement: Settlement::default(),
         })
@@ -230,6 +243,19 @@ impl FlowFetcher {
 }
 
 impl Probes {
+    pub(super) fn new(
+        objects: NetObjects,
+        attachments: Attachments,
+        options: &FetcherOptions,
+    ) -> Self {
+        Self {
+            objects,
+            attachments,
+            directions: options.directions(),
+            mode: options.attach,
+        }
+    }
+
     /// See [`FlowFetcher::register`].
     pub fn attach(&mut self, interface: &Interface) -> Result<(), Error> {
         self.attachments.attach(

@@ -37,6 +37,8 @@ unsafe impl Plain for ebpfix_probes::abi::CpuState {}
 unsafe impl Plain for ebpfix_probes::abi::Set {}
 // SAFETY: as above.
 unsafe impl Plain for ebpfix_probes::abi::HashedRecord {}
+// SAFETY: words, without padding between them.
+unsafe impl<const WORDS: usize> Plain for [u64; WORDS] {}
 
 impl<T: Plain> Mapped<T> {
     /// Maps `elements` elements of the array `map`.

@@ -2,8 +2,8 @@
 //!
 //! Data leaves this stage as owned batches of [`HashedRecord`](ebpfix_probes::abi::HashedRecord)s.
 //! Read in this order: [`fetcher`] (the whole as one object), [`object`] (load), [`attach`]
-//! (devices), [`drain`] (records out), [`links`] (what devices there are), `bpf` and `mapped`
-//! (system calls and memory).
+//! (devices), [`drain`] (records out), [`links`] (what devices there are), [`succession`] (from one
+//! exporter to the next, by `pins` and `page`), `bpf` and `mapped` (system calls and memory).
 
 pub mod attach;
 mod bpf;
@@ -14,6 +14,9 @@ pub mod links;
 #[allow(unsafe_code)]
 mod mapped;
 pub mod object;
+mod page;
+mod pins;
+pub mod succession;
 
 pub use attach::AttachMode;
 pub use bpf::{Direction, boot_clock_ns, path_mtu};
@@ -22,3 +25,6 @@ pub use error::Error;
 pub use fetcher::{FetcherOptions, FlowFetcher, Parts, Probes};
 pub use links::{Interface, InterfaceNames, LinkEvent, Links};
 pub use object::{NetMaps, NetObjects, NetPrograms, NetSpec, Sizes, load_net};
+pub use page::{Account, PAGE_REASONS, Page};
+pub use pins::Pins;
+pub use succession::{ReadOut, Retired, Succession};

@@ -34,10 +34,17 @@ const KTIME_GET_COARSE_NS: i32 = 160;
 const KTIME_GET_NS: i32 = 5;
 /// Source register that says: the constant is a map's descriptor.
 const PSEUDO_MAP_FD: u8 = 1;
-const BPF_F_MMAPABLE: u32 = 1 << 10;
 /// Offsets into `struct bpf_map_def`: type, key, value, entries, flags, a u32 each.
 const MAP_DEF_MAX_ENTRIES: usize = 12;
 const MAP_DEF_FLAGS: usize = 16;
+
+/// The maps of the object.
+pub(super) const MAP_NAMES: [&str; 4] = [
+    MAP_CONTROL,
+    MAP_CPU_STATE,
+    MAP_AGGREGATED_FLOWS,
+    MAP_DIRECT_FLOWS,
+];
 
 /// A program of the object, not yet loaded.
 #[derive(Clone, Debug)]
@@ -171,43 +178,39 @@ impl NetSpec {
     /// `pin_dir` must be on a BPF file system; the maps are pinned there for a moment, for that is
     /// how their descriptors are had.
     pub fn load(mut self, sizes: Sizes, pin_dir: &Path) -> Result<NetObjects, Error> {
+        let made = !pin_dir.exists();
+        let maps = self.create_maps(sizes, pin_dir);
+        if made {
+            // Nothing stays pinned. What is in use by now by somebody else is not empty.
+            let _ = fs::remove_dir(pin_dir);
+        }
+        self.load_over(maps?, sizes)
+    }
+
+    /// Loads the programs over maps that are there already.
+    pub fn load_over(&self, maps: NetMaps, sizes: Sizes) -> Result<NetObjects, Error> {
+        Ok(NetObjects {
+            programs: self.load_programs(&maps)?,
+            maps,
+            sizes,
+        })
+    }
+
+    /// Creates the maps alone; see [`load`](Self::load).
+    pub fn create_maps(&mut self, sizes: Sizes, pin_dir: &Path) -> Result<NetMaps, Error> {
         if !bpf::on_bpf_file_system(pin_dir) {
             return Err(Error::NoBpfFileSystem {
                 path: pin_dir.to_owned(),
             });
         }
-        let caches = sizes.cpus * 2 * sizes.sets;
-        let logs = sizes.cpus * sizes.log_records;
-        for (name, entries) in [
-            (MAP_CONTROL, 1),
-            (MAP_CPU_STATE, sizes.cpus + 1),
-            (MAP_AGGREGATED_FLOWS, caches),
-            (MAP_DIRECT_FLOWS, logs),
-        ] {
+        for (name, entries) in MAP_NAMES.into_iter().zip(sizes.entries()) {
             self.set_definition(name, MAP_DEF_MAX_ENTRIES, entries)?;
-            self.set_definition(name, MAP_DEF_FLAGS, BPF_F_MMAPABLE)?;
+            self.set_definition(name, MAP_DEF_FLAGS, bpf::BPF_F_MMAPABLE)?;
         }
-        let made = !pin_dir.exists();
-        let maps = create_maps(&self.image, pin_dir);
-        if made {
-            // Nothing stays pinned. What is in use by now by somebody else is not empty.
-            let _ = fs::remove_dir(pin_dir);
-        }
-        let mut maps = maps?;
-        let programs = self.load_programs(&maps)?;
-        let mut take = |name: &str| {
+        let mut maps = create_maps(&self.image, pin_dir)?;
+        NetMaps::collect(|name| {
             maps.remove(name)
                 .ok_or_else(|| Error::Object(format!("no map {name}")))
-        };
-        Ok(NetObjects {
-            programs,
-            maps: NetMaps {
-                control: take(MAP_CONTROL)?,
-                cpu_state: take(MAP_CPU_STATE)?,
-                aggregated_flows: take(MAP_AGGREGATED_FLOWS)?,
-                direct_flows: take(MAP_DIRECT_FLOWS)?,
-            },
-            sizes,
         })
     }
 
@@ -221,7 +224,7 @@ impl NetSpec {
         Ok(())
     }
 
-    fn load_programs(&self, maps: &HashMap<String, OwnedFd>) -> Result<NetPrograms, Error> {
+    fn load_programs(&self, maps: &NetMaps) -> Result<NetPrograms, Error> {
         let load = |name: &str| {
             let spec = self
                 .programs
@@ -241,11 +244,11 @@ impl NetSpec {
 
 impl ProgramSpec {
     /// The instructions with the maps' descriptors in place.
-    fn with_maps(&self, maps: &HashMap<String, OwnedFd>) -> Result<Vec<u8>, Error> {
+    fn with_maps(&self, maps: &NetMaps) -> Result<Vec<u8>, Error> {
         let mut code = self.instructions.clone();
         for (offset, map) in &self.map_references {
             let fd = maps
-                .get(map)
+                .by_name(map)
                 .ok_or_else(|| Error::Object(format!("{}: unknown map {map}", self.name)))?;
             let instruction = code
                 .get_mut(*offset..offset + INSTRUCTION_OCTETS)
@@ -276,7 +279,42 @@ impl NetPrograms {
     }
 }
 
+impl NetMaps {
+    /// Each map as `open` has it by its name.
+    pub(super) fn collect(
+        mut open: impl FnMut(&'static str) -> Result<OwnedFd, Error>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            control: open(MAP_CONTROL)?,
+            cpu_state: open(MAP_CPU_STATE)?,
+            aggregated_flows: open(MAP_AGGREGATED_FLOWS)?,
+            direct_flows: open(MAP_DIRECT_FLOWS)?,
+        })
+    }
+
+    /// The map of this name.
+    pub fn by_name(&self, name: &str) -> Option<&OwnedFd> {
+        match name {
+            MAP_CONTROL => Some(&self.control),
+            MAP_CPU_STATE => Some(&self.cpu_state),
+            MAP_AGGREGATED_FLOWS => Some(&self.aggregated_flows),
+            MAP_DIRECT_FLOWS => Some(&self.direct_flows),
+            _ => None,
+        }
+    }
+}
+
 impl Sizes {
+    /// Elements of each map, in the order of [`MAP_NAMES`].
+    pub(super) fn entries(&self) -> [u32; MAP_NAMES.len()] {
+        [
+            1,
+            self.cpus + 1,
+            self.cpus * 2 * self.sets,
+            self.cpus * self.log_records,
+        ]
+    }
+
     /// Octets of kernel memory that tables of these sizes take, all told.
     pub fn octets(&self) -> u64 {
         let cache = u64::from(self.sets) * size_of::<Set>() as u64 * abi::GENERATIONS as u64;
