@@ -9,9 +9,14 @@ chown root:ebpfix /etc/ebpfix/ebpfix.toml
 if [ -d /run/systemd/system ]; then
     systemd-tmpfiles --create ebpfix.conf
     systemctl daemon-reload
-    if [ "$1" -gt 1 ]; then
-        systemctl try-restart ebpfix.service
-    else
+    if [ "$1" -eq 1 ]; then
         systemctl preset ebpfix.service
+    elif systemctl --quiet is-active ebpfix.service; then
+        # The old exporter leaves its programs counting, the new one takes them over.
+        if /usr/sbin/ebpfix handover; then
+            systemctl start ebpfix.service
+        else
+            systemctl restart ebpfix.service
+        fi
     fi
 fi
