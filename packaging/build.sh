@@ -12,7 +12,7 @@ main() {
     cargo build --release -p ebpfix
     rm -rf "$package"
     cargo run -q -p ebpfix-manual -- "$package"
-    cp CHANGELOG.md "$package/CHANGELOG.md"
+    gzip -9n <CHANGELOG.md >"$package/changelog.gz"
     case ${1:-} in
     deb)
         debian_changelog >"$package/changelog"
@@ -38,14 +38,14 @@ tool() {
     fi
 }
 
-# The package's own history; that of the program is in CHANGELOG.md, which is in the package too.
+# The package's own history; that of the program is in changelog.gz.
 debian_changelog() {
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
     date=$(date -R -u -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}")
     cat <<END
 ebpfix ($version-1) unstable; urgency=medium
 
-  * Version $version: see CHANGELOG.md.gz.
+  * Version $version: see changelog.gz.
 
  -- the ebpfix developers <ebpfix@localhost>  $date
 END
