@@ -1,9 +1,6 @@
 //! The vocabulary of RFC 7012: what an Information Element is, apart from which ones there are.
 
 use core::fmt;
-use core::ops::RangeInclusive;
-
-use crate::elements;
 
 /// The abstract data type of an Information Element (RFC 7012 section 3.1, RFC 6313 for the lists).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -314,14 +311,6 @@ impl Element {
     /// The units, empty where the registry names none.
     pub const fn units(&self) -> &'static str {
         self.units
-    }
-
-    /// The values that the registry allows, where it names a range; of an IANA element or its reverse.
-    pub fn range(&self) -> Option<RangeInclusive<u64>> {
-        match self.registry {
-            Registry::Iana | Registry::Enterprise(REVERSE_PEN) => elements::range_of(self.id),
-            Registry::Enterprise(_) | Registry::NetflowV9Scope => None,
-        }
     }
 
     /// The state in the registry.

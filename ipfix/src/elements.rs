@@ -3,7 +3,9 @@
 
 use core::ops::RangeInclusive;
 
-use crate::element::{AbstractType as T, Element, Semantics as S, Status};
+use crate::element::{
+    AbstractType as T, Element, REVERSE_PEN, Registry, Semantics as S, Status,
+};
 
 /// The IANA element with this id.
 pub fn by_id(id: u16) -> Option<&'static Element> {
@@ -20,9 +22,12 @@ pub fn by_name(name: &str) -> Option<&'static Element> {
         .and_then(|&at| element(at))
 }
 
-/// The range of the IANA element with this id.
-pub(crate) fn range_of(id: u16) -> Option<RangeInclusive<u64>> {
-    let at = RANGES.binary_search_by_key(&id, |&(id, ..)| id).ok()?;
+/// The values that the registry allows, where it names a range; of an IANA element or its reverse.
+pub fn range(element: &Element) -> Option<RangeInclusive<u64>> {
+    if !matches!(element.registry(), Registry::Iana | Registry::Enterprise(REVERSE_PEN)) {
+        return None;
+    }
+    let at = RANGES.binary_search_by_key(&element.id(), |&(id, ..)| id).ok()?;
     RANGES.get(at).map(|&(_, least, most)| least..=most)
 }
 

@@ -1,6 +1,5 @@
 //! What the exporter keeps for the one after it: pins, and the ledger on its page.
 
-use super::metering::count;
 use crate::ledger::{Count, Journal, LossReason, Past};
 use crate::observe::{Account, PAGE_REASONS, Page, Pins};
 use ebpfix_probes::abi::Tally;
@@ -52,6 +51,11 @@ pub fn past(account: &Account) -> Past {
             .add(reason.unwrap_or(LossReason::Unaccounted), count(*lost));
     }
     past
+}
+
+/// A tally of the kernel as the ledger has it.
+pub fn count(tally: Tally) -> Count {
+    Count::new(tally.packets, tally.octets)
 }
 
 #[cfg(test)]

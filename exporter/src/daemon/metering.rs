@@ -3,7 +3,7 @@
 //! It never waits for anybody: the turn of a generation runs in a thread of its own, and the
 //! collectors' queues drop (and count) what they cannot take.
 
-use super::kept::{Kept, past};
+use super::kept::{Kept, count, past};
 use crate::export::Export;
 use crate::ledger::{Closed, Count, KernelReading, Ledger, LossReason, Losses, Past};
 use crate::meter::{EndedFlow, FlowCache, Movement, Policy};
@@ -553,10 +553,6 @@ fn loss_reason(reason: DropReason) -> LossReason {
         DropReason::UnknownCpu => LossReason::UnknownCpu,
         DropReason::Reserved7 => LossReason::Unaccounted,
     }
-}
-
-pub fn count(tally: Tally) -> Count {
-    Count::new(tally.packets, tally.octets)
 }
 
 /// Says what died with an exporter that was killed.

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use metering::count;
+pub(crate) use kept::count;
 
 /// How long collectors get, at the end, for what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(10);
