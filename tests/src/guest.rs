@@ -145,9 +145,7 @@ fn both_directions(attach: &str) -> Value {
 
 /// Datagrams through a tunnel, counted where they enter it and where they leave it.
 fn tunnel() -> Value {
-    let mut lab = Lab::new("tunnel");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair("tunnel");
     for (host, interface, [mine, other], mac, inner) in [
         (&a, "a0", [A, B], "02:00:00:00:00:02", TunnelTraffic::SOURCE),
         (

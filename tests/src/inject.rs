@@ -76,6 +76,16 @@ impl Injector {
     }
 }
 
+/// Sends UDP datagrams of 32 octets of IP on the interface, one by one, each a flow of its own.
+pub fn send_datagrams(namespace: &Namespace, interface: &str, packets: u16) {
+    let injector = Injector::new(namespace, interface);
+    for port in 0..packets {
+        let datagram = frame::Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], frame::protocol::UDP)
+            .packet(&frame::udp(port, 9, b"data"));
+        injector.send(&frame::ethernet(frame::IPV4, &datagram));
+    }
+}
+
 /// Many small UDP packets of many flows, the same ones for the same numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Flood {

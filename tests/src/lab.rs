@@ -98,6 +98,14 @@ impl Lab {
         }
     }
 
+    /// A lab with two namespaces, a and b, joined by a0 and b0.
+    pub fn pair(name: &str) -> (Self, Namespace, Namespace) {
+        let mut lab = Self::new(name);
+        let (a, b) = (lab.namespace("a"), lab.namespace("b"));
+        lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+        (lab, a, b)
+    }
+
     /// The folder of the test's files.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 pub use collector::{Nfacctd, Nfcapd, Recorder};
 pub use ebpfix::{Count, Ebpfix, Ledger, Left, Settings};
 pub use frame::Frame;
-pub use inject::{Flood, Injector};
+pub use inject::{Flood, Injector, send_datagrams};
 pub use lab::{Lab, Namespace, VethOptions};
 pub use process::{Finished, Process};
 

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ebpfix_probes::abi::{ABI, COUNTERS_VERSION, Control};
 use ebpfix_tests::ebpfix::binary;
-use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
 use ebpfix_tests::inject::{Order, Sent};
 use ebpfix_tests::kernel::{assert_freed, held_by, patch};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{
-    Count, Ebpfix, Flood, Injector, Lab, Ledger, Namespace, Nfcapd, Settings, VethOptions, alone,
-    wait_for,
+    Count, Ebpfix, Flood, Lab, Ledger, Namespace, Nfcapd, Settings, VethOptions, alone,
+    send_datagrams, wait_for,
 };
 
 const PORT: u16 = 9001;
@@ -33,9 +32,7 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str) -> Self {
-        let mut lab = Lab::new(name);
-        let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-        lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+        let (lab, a, b) = Lab::pair(name);
         let nfcapd = Nfcapd::start(&lab, &b, PORT);
         Self { lab, a, b, nfcapd }
     }
@@ -168,16 +165,6 @@ impl Random {
 
 fn pause(milliseconds: u64) {
     thread::sleep(Duration::from_millis(milliseconds));
-}
-
-/// Single datagrams of 32 octets of IP.
-fn send(namespace: &Namespace, interface: &str, packets: u16) {
-    let injector = Injector::new(namespace, interface);
-    for port in 0..packets {
-        let datagram =
-            Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], protocol::UDP).packet(&udp(port, 9, b"data"));
-        injector.send(&ethernet(IPV4, &datagram));
-    }
 }
 
 #[test]
@@ -344,14 +331,14 @@ fn tables_of_another_size_are_read_out() {
 fn tables_of_another_version_are_counted() {
     let scene = Scene::new("other version");
     let first = Ebpfix::start(&scene.lab, &scene.b, &settings("auto"));
-    send(&scene.a, "a0", 7);
+    send_datagrams(&scene.a, "a0", 7);
     let ledger = wait_for("all is exported", Duration::from_secs(20), || {
         let ledger = first.ledger();
         (ledger.exported.packets == 7).then_some(ledger)
     });
     assert_eq!(ledger.observed.packets, 7);
     let left = first.kill();
-    send(&scene.a, "a0", 5);
+    send_datagrams(&scene.a, "a0", 5);
     let control = left.pin_dir().join("tables_1/control");
     patch(
         &control,
@@ -359,7 +346,7 @@ fn tables_of_another_version_are_counted() {
         &(ABI + 1).to_le_bytes(),
     );
     let second = left.start(&scene.lab);
-    send(&scene.a, "a0", 3);
+    send_datagrams(&scene.a, "a0", 3);
     let ledger = second.wait_observed(15);
     assert_eq!(ledger.observed.packets, 15, "{ledger:?}");
     assert_eq!(ledger.lost_by("crash").packets, 5, "{ledger:?}");
@@ -374,7 +361,7 @@ fn tables_of_another_version_are_counted() {
         &unknown.to_le_bytes(),
     );
     let third = left.start(&scene.lab);
-    send(&scene.a, "a0", 2);
+    send_datagrams(&scene.a, "a0", 2);
     let ledger = third.wait_observed(14);
     assert_eq!(
         ledger.exported.packets + ledger.held.packets,
@@ -429,14 +416,14 @@ fn detach_leaves_nothing() {
             .collector(PORT, "ipfix");
         let ebpfix = Ebpfix::start(&scene.lab, &scene.b, &settings);
         let held = held_by(ebpfix.process());
-        send(&scene.a, "a0", 3);
+        send_datagrams(&scene.a, "a0", 3);
         let _ = ebpfix.wait_observed(3);
         let refused = detach(&scene, &ebpfix);
         assert_eq!(refused.code(), Some(1), "{refused:?}");
         assert!(refused.stderr.contains("another ebpfix"), "{refused:?}");
 
         let left = ebpfix.kill();
-        send(&scene.a, "a0", 4);
+        send_datagrams(&scene.a, "a0", 4);
         let done = left.detach(&scene.lab).success();
         assert_eq!(
             done.stdout,
@@ -467,7 +454,7 @@ fn a_reused_number_does_not_attach_to_a_stranger() {
     for attach in ["tcx", "clsact"] {
         let scene = Scene::new("stranger");
         let first = Ebpfix::start(&scene.lab, &scene.b, &settings(attach));
-        send(&scene.a, "a0", 2);
+        send_datagrams(&scene.a, "a0", 2);
         let _ = first.wait_observed(2);
         let left = first.kill();
         let number = scene.b.if_index("b0").to_string();
@@ -497,8 +484,8 @@ fn a_reused_number_does_not_attach_to_a_stranger() {
         assert_eq!(observed.len(), 1, "{status}");
         assert_eq!(observed[0]["name"], "b0", "{status}");
         assert_ne!(observed[0]["index"].to_string(), number, "{status}");
-        send(&scene.a, "y0", 5);
-        send(&scene.a, "a0", 3);
+        send_datagrams(&scene.a, "y0", 5);
+        send_datagrams(&scene.a, "a0", 3);
         let ledger = second.wait_observed(5);
         assert_eq!(ledger.observed.packets, 5, "{attach}: {ledger:?}");
         assert!(
@@ -524,11 +511,11 @@ fn what_is_no_longer_wanted_is_taken_off() {
             .observation("attach", &format!("\"{attach}\""))
             .collector(PORT, "ipfix");
         let first = Ebpfix::start(&scene.lab, &scene.b, &both);
-        send(&scene.a, "a1", 2);
+        send_datagrams(&scene.a, "a1", 2);
         let _ = first.wait_observed(2);
         let second = first.kill().start_with(&scene.lab, &settings(attach));
-        send(&scene.a, "a1", 5);
-        send(&scene.a, "a0", 1);
+        send_datagrams(&scene.a, "a1", 5);
+        send_datagrams(&scene.a, "a0", 1);
         let ledger = second.wait_observed(3);
         assert_eq!(ledger.observed.packets, 3, "{attach}: {ledger:?}");
         let pins = fs::read_dir(second.pin_dir()).expect("the pins").count();
@@ -543,10 +530,10 @@ fn another_way_to_attach_takes_the_place_of_the_first() {
     for ways in [["tcx", "clsact"], ["clsact", "tcx"]] {
         let scene = Scene::new("ways");
         let first = Ebpfix::start(&scene.lab, &scene.b, &settings(ways[0]));
-        send(&scene.a, "a0", 2);
+        send_datagrams(&scene.a, "a0", 2);
         let _ = first.wait_observed(2);
         let second = first.kill().start_with(&scene.lab, &settings(ways[1]));
-        send(&scene.a, "a0", 3);
+        send_datagrams(&scene.a, "a0", 3);
         let ledger = second.wait_observed(5);
         assert_eq!(ledger.observed.packets, 5, "{ways:?}: {ledger:?}");
         assert_eq!(second.status()["interfaces"][0]["ingress"], ways[1]);
@@ -574,7 +561,7 @@ fn one_exporter_for_a_directory_of_pins() {
         first.pin_dir().display()
     );
     assert!(second.stderr.ends_with(&expected), "{second:?}");
-    send(&scene.a, "a0", 2);
+    send_datagrams(&scene.a, "a0", 2);
     assert_eq!(first.wait_observed(2).observed.packets, 2);
     let _ = first.stop();
 }
@@ -590,7 +577,7 @@ fn a_directory_of_pins_that_others_may_write_to_is_refused() {
         found.permissions().mode() & 0o7777
     };
     assert_eq!(mode(first.pin_dir()), 0o700);
-    send(&scene.a, "a0", 2);
+    send_datagrams(&scene.a, "a0", 2);
     let _ = first.wait_observed(2);
     let left = first.kill();
     let chmod = |bits| {
@@ -615,14 +602,14 @@ fn a_directory_of_pins_that_others_may_write_to_is_refused() {
 fn a_start_that_fails_leaves_what_it_found() {
     let scene = Scene::new("fails");
     let first = Ebpfix::start(&scene.lab, &scene.b, &settings("auto"));
-    send(&scene.a, "a0", 2);
+    send_datagrams(&scene.a, "a0", 2);
     let _ = first.wait_observed(2);
     let (left, _) = first.hand_over(&scene.lab);
     let wrong = Settings::new("nosuch0", &["ingress"]).collector(PORT, "ipfix");
     let failed = left.try_start_with(&scene.lab, &wrong);
     assert_eq!(failed.code(), Some(1), "{failed:?}");
     assert!(failed.stderr.contains("ebpfix detach"), "{failed:?}");
-    send(&scene.a, "a0", 3);
+    send_datagrams(&scene.a, "a0", 3);
     let second = left.start_with(&scene.lab, &settings("auto"));
     let ledger = second.wait_observed(5);
     assert_eq!(ledger.observed.packets, 5, "{ledger:?}");

@@ -2,30 +2,15 @@
 
 use std::time::Duration;
 
-use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
 use ebpfix_tests::kernel::{assert_freed, held_by};
-use ebpfix_tests::{Ebpfix, Injector, Lab, Namespace, Settings, VethOptions, alone, wait_for};
-
-fn link(name: &str) -> (Lab, Namespace, Namespace) {
-    let mut lab = Lab::new(name);
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
-    (lab, a, b)
-}
+use ebpfix_tests::{
+    Ebpfix, Lab, Namespace, Settings, VethOptions, alone, send_datagrams, wait_for,
+};
 
 fn settings(attach: &str) -> Settings {
     Settings::new("b0", &["ingress", "egress"])
         .observation("attach", &format!("\"{attach}\""))
         .collector(9001, "ipfix")
-}
-
-fn send(namespace: &Namespace, interface: &str, packets: u16) {
-    let injector = Injector::new(namespace, interface);
-    for port in 0..packets {
-        let datagram =
-            Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], protocol::UDP).packet(&udp(port, 9, b"data"));
-        injector.send(&ethernet(IPV4, &datagram));
-    }
 }
 
 /// Filters of a direction, by their text.
@@ -37,11 +22,11 @@ fn filters(namespace: &Namespace, direction: &str) -> String {
 fn nothing_is_left_in_the_kernel_after_the_end() {
     let _alone = alone();
     for attach in ["tcx", "clsact"] {
-        let (lab, a, b) = link(attach);
+        let (lab, a, b) = Lab::pair(attach);
         let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
         let held = held_by(ebpfix.process());
         assert!(held.iter().any(|(kind, _)| *kind == "prog"), "{held:?}");
-        send(&a, "a0", 3);
+        send_datagrams(&a, "a0", 3);
         let _ = ebpfix.wait_observed(3);
         let _ = ebpfix.stop();
         assert_freed(&held, attach);
@@ -56,12 +41,12 @@ fn nothing_is_left_in_the_kernel_after_the_end() {
 fn a_killed_exporter_can_be_started_again() {
     let _alone = alone();
     for attach in ["tcx", "clsact"] {
-        let (lab, a, b) = link(attach);
+        let (lab, a, b) = Lab::pair(attach);
         let first = Ebpfix::start(&lab, &b, &settings(attach));
         let killed = held_by(first.process());
         let second = first.kill_and_start_again(&lab);
         let held = held_by(second.process());
-        send(&a, "a0", 5);
+        send_datagrams(&a, "a0", 5);
         let ledger = second.wait_observed(5);
         assert_eq!(ledger.observed.packets, 5, "{attach}: {ledger:?}");
         let _ = second.stop();
@@ -82,7 +67,7 @@ fn a_killed_exporter_can_be_started_again() {
 fn filters_of_others_on_clsact_stay_and_run() {
     let _alone = alone();
     for attach in ["clsact", "tcx"] {
-        let (lab, a, b) = link("others");
+        let (lab, a, b) = Lab::pair("others");
         b.tc(&["qdisc", "add", "dev", "b0", "clsact"]);
         b.ip(&["link", "add", "ifb0", "type", "ifb"]);
         b.ip(&["link", "set", "ifb0", "up"]);
@@ -96,7 +81,7 @@ fn filters_of_others_on_clsact_stay_and_run() {
         }
         let before = filters(&b, "ingress");
         let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
-        send(&a, "a0", 7);
+        send_datagrams(&a, "a0", 7);
         let ledger = ebpfix.wait_observed(7);
         assert_eq!(ledger.observed.packets, 7, "{attach}: {ledger:?}");
         for preference in ["pref 1 ", "pref 50000 "] {
@@ -121,17 +106,17 @@ fn filters_of_others_on_clsact_stay_and_run() {
 fn two_exporters_on_one_interface() {
     let _alone = alone();
     for [one, other] in [["tcx", "tcx"], ["tcx", "clsact"], ["clsact", "clsact"]] {
-        let (lab, a, b) = link("two");
+        let (lab, a, b) = Lab::pair("two");
         eprintln!("{one} and {other}");
         let first = Ebpfix::start(&lab, &b, &settings(one));
         let second = Ebpfix::start(&lab, &b, &settings(other));
-        send(&a, "a0", 4);
+        send_datagrams(&a, "a0", 4);
         for ebpfix in [&first, &second] {
             let ledger = ebpfix.wait_observed(4);
             assert_eq!(ledger.observed.packets, 4, "{one}, {other}: {ledger:?}");
         }
         let _ = first.stop();
-        send(&a, "a0", 4);
+        send_datagrams(&a, "a0", 4);
         let ledger = second.wait_observed(8);
         assert_eq!(ledger.observed.packets, 8, "{one}, {other}: {ledger:?}");
         let _ = second.stop();
@@ -141,12 +126,10 @@ fn two_exporters_on_one_interface() {
 /// Interfaces that come, go and come again while the exporter runs.
 #[test]
 fn interfaces_come_and_go() {
-    let mut lab = Lab::new("come and go");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair("come and go");
     let settings = Settings::new("b*", &["ingress"]).collector(9001, "ipfix");
     let ebpfix = Ebpfix::start(&lab, &b, &settings);
-    send(&a, "a0", 2);
+    send_datagrams(&a, "a0", 2);
     let mut expected = 2;
     let _ = ebpfix.wait_observed(expected);
     for _ in 0..2 {
@@ -163,7 +146,7 @@ fn interfaces_come_and_go() {
                     .then_some(())
             },
         );
-        send(&a, "a1", 3);
+        send_datagrams(&a, "a1", 3);
         expected += 3;
         let ledger = ebpfix.wait_observed(expected);
         assert_eq!(
@@ -172,7 +155,7 @@ fn interfaces_come_and_go() {
         );
         b.ip(&["link", "del", "b1"]);
     }
-    send(&a, "a0", 2);
+    send_datagrams(&a, "a0", 2);
     let ledger = ebpfix.wait_observed(expected + 2);
     assert_eq!(ledger.observed.packets, expected + 2, "{ledger:?}");
     let _ = ebpfix.stop();

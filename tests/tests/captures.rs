@@ -4,8 +4,7 @@ use std::path::Path;
 
 use ebpfix_tests::oracle::{self, Comparison, Source};
 use ebpfix_tests::{
-    Count, Ebpfix, Lab, Namespace, Nfacctd, Nfcapd, Recorder, Settings, VethOptions, shared,
-    traffic,
+    Count, Ebpfix, Lab, Namespace, Nfacctd, Nfcapd, Recorder, Settings, shared, traffic,
 };
 
 /// Where ebpfix sits, and how it is attached.
@@ -94,9 +93,7 @@ const PROTOCOLS: [&str; 2] = ["ipfix", "netflow-v9"];
 
 fn replay_and_compare(place: Place, capture: &Capture) {
     let file = shared(&format!("pcaps/{}.pcap", capture.name));
-    let mut lab = Lab::new(capture.name);
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair(capture.name);
     let (observer, interface) = match place.direction {
         "ingress" => (&b, "b0"),
         _ => (&a, "a0"),

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ebpfix_tests::inject::{Order, Sent};
-use ebpfix_tests::{Ebpfix, Flood, Lab, Ledger, Nfcapd, Settings, VethOptions, alone, wait_for};
+use ebpfix_tests::{Ebpfix, Flood, Lab, Ledger, Nfcapd, Settings, alone, wait_for};
 
 const PORT: u16 = 9001;
 
@@ -133,9 +133,7 @@ fn quick(settings: Settings) -> Settings {
 
 /// Sends the flood past ebpfix, reads the ledger as often as it goes, and waits until nothing is held.
 fn flooded(name: &str, flood: Flood, settings: Settings) -> Outcome {
-    let mut lab = Lab::new(name);
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair(name);
     // Where the settings say it is: a0 sends, b0 receives.
     let observer = if settings.observes("a0") { &a } else { &b };
     let nfcapd = Nfcapd::start(&lab, observer, PORT);
@@ -246,9 +244,7 @@ impl Outcome {
 #[test]
 fn what_sampling_leaves_out_is_counted_and_announced() {
     let _alone = alone();
-    let mut lab = Lab::new("sampling");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair("sampling");
     let nfcapd = Nfcapd::start(&lab, &b, PORT);
     let settings = quick(Settings::new("b0", &["ingress"]))
         .observation("sampling", "10")

@@ -12,13 +12,6 @@ use ebpfix_tests::{
 };
 use nix::sys::signal::Signal;
 
-fn link(name: &str) -> (Lab, Namespace, Namespace) {
-    let mut lab = Lab::new(name);
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
-    (lab, a, b)
-}
-
 /// One datagram of 32 octets of IP.
 fn send(namespace: &Namespace, port: u16) {
     let datagram =
@@ -28,7 +21,7 @@ fn send(namespace: &Namespace, port: u16) {
 
 #[test]
 fn collectors_by_ipv6_address_and_by_name() {
-    let (lab, a, b) = link("addresses");
+    let (lab, a, b) = Lab::pair("addresses");
     let collectors = [
         Nfcapd::start_on(&lab, &b, "::1", 9001),
         Nfcapd::start_on(&lab, &b, "127.0.0.1", 9002),
@@ -106,7 +99,7 @@ fn a_routed_flow_is_marked_dropped_or_kept() {
 /// changes nothing.
 #[test]
 fn a_reload_changes_the_collectors_and_loses_nothing() {
-    let (lab, a, b) = link("reload");
+    let (lab, a, b) = Lab::pair("reload");
     let collectors = [9001, 9002].map(|port| Nfcapd::start(&lab, &b, port));
     let ebpfix = Ebpfix::start(
         &lab,
@@ -155,7 +148,7 @@ fn a_list_of_elements_is_exported_and_may_change() {
         "\"sourceIPv4Address\", \"sourceTransportPort\", \"packetDeltaCount/4\", \"octetDeltaCount/4\"",
         "\"octetDeltaCount\", \"packetDeltaCount\", \"destinationIPv4Address\", \"interfaceName\"",
     ];
-    let (lab, a, b) = link("elements");
+    let (lab, a, b) = Lab::pair("elements");
     let collectors = [9001, 9002].map(|port| Nfcapd::start(&lab, &b, port));
     let mut settings = Settings::new("b0", &["ingress"]).metering("idle-timeout", "\"500ms\"");
     for (port, protocol) in [(9001, "ipfix"), (9002, "netflow-v9")] {
@@ -215,7 +208,7 @@ fn a_list_of_elements_is_exported_and_may_change() {
 #[test]
 fn netflow_v5_tells_of_ipv4_and_the_rest_is_counted() {
     for others in [false, true] {
-        let (lab, a, b) = link("version5");
+        let (lab, a, b) = Lab::pair("version5");
         let nfcapd = Nfcapd::start(&lab, &b, 9001);
         let mut settings = Settings::new("b0", &["ingress"])
             .metering("idle-timeout", "\"500ms\"")
@@ -270,7 +263,7 @@ fn netflow_v5_tells_of_ipv4_and_the_rest_is_counted() {
 /// A service manager hears when the exporter is ready, alive, reloading and ending.
 #[test]
 fn a_service_manager_is_told() {
-    let (lab, a, b) = link("manager");
+    let (lab, a, b) = Lab::pair("manager");
     let address = lab.folder().join("notify");
     let manager = UnixDatagram::bind(&address).expect("a socket");
     manager

@@ -10,7 +10,7 @@ use ebpfix_tests::ebpfix::binary;
 use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, udp};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{
-    Ebpfix, Finished, Injector, Lab, Namespace, Process, Settings, VethOptions, alone, wait_for,
+    Ebpfix, Finished, Injector, Lab, Namespace, Process, Settings, alone, wait_for,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -28,9 +28,7 @@ struct Fixture {
 
 impl Fixture {
     fn new(name: &str) -> Self {
-        let mut lab = Lab::new(name);
-        let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-        lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+        let (lab, a, b) = Lab::pair(name);
         Self { lab, a, b }
     }
 
@@ -235,9 +233,7 @@ fn run_without_a_configuration_shows_flows() {
         !Path::new("/etc/ebpfix/ebpfix.toml").exists(),
         "this machine has a configuration of its own"
     );
-    let mut lab = Lab::new("no config");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair("no config");
     a.address("a0", "10.0.0.1/24");
     b.address("b0", "10.0.0.2/24");
     let process = lab.start(&b, &Program::new(binary()).arg("run"));

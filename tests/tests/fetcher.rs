@@ -9,7 +9,7 @@ use std::time::Duration;
 use ebpfix::observe::{AttachMode, FetcherOptions, FlowFetcher, Interface, load_net};
 use ebpfix_probes::abi::{ERRNO_EVICTED, FlowId, FlowMetrics};
 use ebpfix_tests::inject::{FloodKey, Order};
-use ebpfix_tests::{Flood, Lab, Namespace, VethOptions, alone, runtime};
+use ebpfix_tests::{Flood, Lab, Namespace, alone, runtime};
 
 type Totals = HashMap<FloodKey, (u64, u64)>;
 
@@ -174,9 +174,7 @@ struct Link {
 
 impl Link {
     fn new(name: &str) -> Self {
-        let mut lab = Lab::new(name);
-        let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-        lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+        let (lab, a, b) = Lab::pair(name);
         Self { a, b, _lab: lab }
     }
 }

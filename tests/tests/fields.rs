@@ -42,9 +42,7 @@ fn observe(
     settings: impl Fn(Settings) -> Settings,
     frames: &[Vec<u8>],
 ) -> Observed {
-    let mut lab = Lab::new(name);
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair(name);
     let (observer, interface) = if direction == "ingress" {
         (&b, "b0")
     } else {
@@ -430,9 +428,7 @@ fn a_record_names_addresses_interfaces_times_flags_and_service() {
 /// What nfdump does not show: the inner tag and why the flow ended, as tshark decodes them.
 #[test]
 fn a_record_names_the_customer_vlan_and_the_reason_of_its_end() {
-    let mut lab = Lab::new("customer vlan");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair("customer vlan");
     let recorders = PORTS.map(|port| Recorder::start(&b, port));
     let mut settings = Settings::new("b0", &["ingress"]);
     for (port, protocol) in PORTS.into_iter().zip(PROTOCOLS) {
@@ -627,9 +623,7 @@ fn headers_beyond_the_linear_part_are_read() {
             ),
         ),
     ];
-    let mut lab = Lab::new("non-linear");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair("non-linear");
     let nfcapd = Nfcapd::start(&lab, &b, PORTS[0]);
     let settings = Settings::new("b0", &["ingress"]).collector(PORTS[0], "ipfix");
     let ebpfix = Ebpfix::start(&lab, &b, &settings);

@@ -1,35 +1,18 @@
 //! What happens to interfaces, and to what is attached to them, while ebpfix runs: seen, counted,
 //! and put right.
 
-use std::process::Command;
 use std::time::Duration;
 
-use ebpfix_tests::frame::{IPV4, Ipv4, ethernet, protocol, udp};
-use ebpfix_tests::{Ebpfix, Injector, Lab, Namespace, Settings, VethOptions, alone, wait_for};
+use ebpfix_tests::kernel::{bpftool, held_by};
+use ebpfix_tests::{Ebpfix, Lab, Settings, VethOptions, alone, send_datagrams, wait_for};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn link(name: &str) -> (Lab, Namespace, Namespace) {
-    let mut lab = Lab::new(name);
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
-    (lab, a, b)
-}
 
 fn settings(interfaces: &str, attach: &str) -> Settings {
     Settings::new(interfaces, &["ingress", "egress"])
         .observation("attach", &format!("\"{attach}\""))
         .collector(9001, "ipfix")
-}
-
-fn send(namespace: &Namespace, interface: &str, packets: u16) {
-    let injector = Injector::new(namespace, interface);
-    for port in 0..packets {
-        let datagram =
-            Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], protocol::UDP).packet(&udp(port, 9, b"data"));
-        injector.send(&ethernet(IPV4, &datagram));
-    }
 }
 
 /// What `status` says of an interface; null where it is not observed.
@@ -55,34 +38,20 @@ fn wait_reattached(ebpfix: &Ebpfix, name: &str, times: u64) {
     );
 }
 
-/// Identifiers of the TCX links that a process holds.
+/// Identifiers of the TCX links that ebpfix holds.
 fn tcx_links(ebpfix: &Ebpfix) -> Vec<String> {
-    let folder = format!("/proc/{}/fdinfo", ebpfix.process().id());
-    std::fs::read_dir(folder)
-        .expect("the descriptors of ebpfix")
-        .filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok())
-        .filter_map(|text| {
-            let id = text
-                .lines()
-                .find_map(|line| line.strip_prefix("link_id:"))?;
-            Some(id.trim().to_owned())
-        })
+    let held = held_by(ebpfix.process()).into_iter();
+    held.filter(|(kind, _)| *kind == "link")
+        .map(|(_, id)| id)
         .collect()
-}
-
-fn bpftool(arguments: &[&str]) {
-    let output = Command::new("bpftool").args(arguments).output();
-    let output =
-        output.unwrap_or_else(|error| panic!("bpftool does not run ({error}): run `make setup`"));
-    assert!(output.status.success(), "bpftool {arguments:?}: {output:?}");
 }
 
 /// A filter deleted, the whole qdisc deleted, a filter in our place: each is seen and put right.
 #[test]
 fn filters_that_somebody_deletes_come_back() {
-    let (lab, a, b) = link("deleted filter");
+    let (lab, a, b) = Lab::pair("deleted filter");
     let ebpfix = Ebpfix::start(&lab, &b, &settings("b0", "clsact"));
-    send(&a, "a0", 3);
+    send_datagrams(&a, "a0", 3);
     let mut expected = 3;
     let _ = ebpfix.wait_observed(expected);
     let attacks: [(&[&str], u64); 3] = [
@@ -93,7 +62,7 @@ fn filters_that_somebody_deletes_come_back() {
     for (attack, reattached) in attacks {
         b.tc(attack);
         wait_reattached(&ebpfix, "b0", reattached);
-        send(&a, "a0", 3);
+        send_datagrams(&a, "a0", 3);
         expected += 3;
         let ledger = ebpfix.wait_observed(expected);
         assert_eq!(ledger.observed.packets, expected, "{attack:?}: {ledger:?}");
@@ -115,18 +84,18 @@ fn filters_that_somebody_deletes_come_back() {
 #[test]
 fn links_that_somebody_detaches_come_back() {
     let _alone = alone();
-    let (lab, a, b) = link("detached link");
+    let (lab, a, b) = Lab::pair("detached link");
     let ebpfix = Ebpfix::start(&lab, &b, &settings("b0", "tcx"));
     let links = tcx_links(&ebpfix);
     assert_eq!(links.len(), 2, "{links:?}");
-    send(&a, "a0", 3);
+    send_datagrams(&a, "a0", 3);
     let _ = ebpfix.wait_observed(3);
     for id in &links {
-        bpftool(&["link", "detach", "id", id]);
+        let _ = bpftool(&["link", "detach", "id", id]);
     }
     wait_reattached(&ebpfix, "b0", 2);
     assert!(tcx_links(&ebpfix).iter().all(|id| !links.contains(id)));
-    send(&a, "a0", 4);
+    send_datagrams(&a, "a0", 4);
     let ledger = ebpfix.wait_observed(7);
     assert_eq!(ledger.observed.packets, 7, "{ledger:?}");
     let _ = ebpfix.stop();
@@ -140,19 +109,19 @@ fn an_interface_goes_its_ways() {
         let (a, b, c) = (lab.namespace("a"), lab.namespace("b"), lab.namespace("c"));
         lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
         let ebpfix = Ebpfix::start(&lab, &b, &settings("b*", attach));
-        send(&a, "a0", 1);
+        send_datagrams(&a, "a0", 1);
         let _ = ebpfix.wait_observed(1);
 
         b.ip(&["link", "set", "b0", "down"]);
         b.ip(&["link", "set", "b0", "up"]);
-        send(&a, "a0", 1);
+        send_datagrams(&a, "a0", 1);
         let _ = ebpfix.wait_observed(2);
 
         b.ip(&["link", "set", "b0", "name", "b9"]);
         wait_for("the new name is known", PATIENCE, || {
             interface(&ebpfix, "b9").is_object().then_some(())
         });
-        send(&a, "a0", 1);
+        send_datagrams(&a, "a0", 1);
         let _ = ebpfix.wait_observed(3);
 
         b.ip(&["link", "set", "b9", "name", "other"]);
@@ -161,12 +130,12 @@ fn an_interface_goes_its_ways() {
             let observed = status["interfaces"].as_array().map(Vec::len);
             (observed == Some(0)).then_some(())
         });
-        send(&a, "a0", 5);
+        send_datagrams(&a, "a0", 5);
         b.ip(&["link", "set", "other", "name", "b0"]);
         wait_for("it is observed again", PATIENCE, || {
             interface(&ebpfix, "b0").is_object().then_some(())
         });
-        send(&a, "a0", 1);
+        send_datagrams(&a, "a0", 1);
         let ledger = ebpfix.wait_observed(4);
         assert_eq!(ledger.observed.packets, 4, "{attach}: {ledger:?}");
 
@@ -175,13 +144,13 @@ fn an_interface_goes_its_ways() {
             interface(&ebpfix, "b0").is_null().then_some(())
         });
         c.ip(&["link", "set", "b0", "up"]);
-        send(&a, "a0", 5);
+        send_datagrams(&a, "a0", 5);
         c.ip(&["link", "set", "b0", "netns", b.name()]);
         b.ip(&["link", "set", "b0", "up"]);
         wait_for("it is back", PATIENCE, || {
             interface(&ebpfix, "b0").is_object().then_some(())
         });
-        send(&a, "a0", 2);
+        send_datagrams(&a, "a0", 2);
         let ledger = ebpfix.wait_observed(6);
         assert_eq!(ledger.observed.packets, 6, "{attach}: {ledger:?}");
         ledger.assert_balanced();
@@ -193,7 +162,7 @@ fn an_interface_goes_its_ways() {
 #[test]
 fn two_hundred_interfaces_come_and_go() {
     const INTERFACES: u64 = 200;
-    let (lab, a, b) = link("many");
+    let (lab, a, b) = Lab::pair("many");
     let ebpfix = Ebpfix::start(&lab, &b, &settings("v*", "auto"));
     // One process for all.
     let batch = |name: &str, lines: &dyn Fn(u64) -> String| {
@@ -216,7 +185,7 @@ fn two_hundred_interfaces_come_and_go() {
     for n in 0..INTERFACES {
         let peer = format!("p{n}");
         a.ip(&["link", "set", &peer, "up"]);
-        send(&a, &peer, 1);
+        send_datagrams(&a, &peer, 1);
     }
     let ledger = ebpfix.wait_observed(INTERFACES);
     let counted =

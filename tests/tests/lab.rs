@@ -8,15 +8,13 @@ use std::net::{IpAddr, UdpSocket};
 use ebpfix_tests::inject::Order;
 use ebpfix_tests::oracle::Source;
 use ebpfix_tests::{
-    Flood, Injector, Lab, Nfacctd, Nfcapd, Recorder, VethOptions, frame, oracle, shared, traffic,
+    Flood, Injector, Lab, Nfacctd, Nfcapd, Recorder, frame, oracle, shared, traffic,
 };
 use serde_json::Value;
 
 #[test]
 fn a_quiet_link_counts_nothing() {
-    let mut lab = Lab::new("quiet");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (_lab, a, b) = Lab::pair("quiet");
     thread::sleep(Duration::from_secs(2));
     assert_eq!(b.counters("b0").rx_packets, 0);
     assert_eq!(a.counters("a0").rx_packets, 0);
@@ -29,9 +27,7 @@ fn a_quiet_link_counts_nothing() {
 
 #[test]
 fn a_flood_arrives_whole_and_fast() {
-    let mut lab = Lab::new("flood");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (_lab, a, b) = Lab::pair("flood");
     let flood = Flood {
         packets: 300_000,
         flows: 1000,
@@ -58,9 +54,7 @@ fn a_flood_arrives_whole_and_fast() {
 
 #[test]
 fn a_replayed_capture_arrives_whole() {
-    let mut lab = Lab::new("replay");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (lab, a, b) = Lab::pair("replay");
     let capture = shared("pcaps/ndpi-gnutella.pcap");
     let replayed = traffic::replay(&lab, &a, "a0", &capture);
     // One frame of this capture has 4 octets.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use ebpfix::observe::{FetcherOptions, FlowFetcher, Interface};
 use ebpfix_bench::{Account, BpfStats, attach_tcx, load_empty};
 use ebpfix_tests::inject::Order;
-use ebpfix_tests::{Flood, Lab, VethOptions, runtime};
+use ebpfix_tests::{Flood, Lab, runtime};
 
 fn main() {
     let packets = std::env::args()
@@ -30,9 +30,7 @@ fn main() {
 }
 
 fn row(packets: u64, flows: u32) {
-    let mut lab = Lab::new("cost");
-    let (a, b) = (lab.namespace("a"), lab.namespace("b"));
-    lab.veth((&a, "a0"), (&b, "b0"), VethOptions::default());
+    let (_lab, a, b) = Lab::pair("cost");
     let flood = Flood {
         packets,
         flows,
