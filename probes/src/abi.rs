@@ -17,7 +17,9 @@ pub const ETH_P_IP: u16 = 0x0800;
 pub const ETH_P_IPV6: u16 = 0x86dd;
 
 /// The Flow Key: packets of one flow agree in every field.
-#[repr(C)]
+///
+/// Aligned to 8 octets, so that it can be read and compared in whole words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct FlowId {
     /// `sourceIPv4Address` or `sourceIPv6Address`; all zero in a layer-2 flow.

@@ -5,7 +5,10 @@
 #![allow(dead_code, reason = "each test crate uses a part")]
 
 use ebpfix_probes::abi::{FlowId, IpAddress, MacAddress, ETH_P_IP, ETH_P_IPV6};
+use ebpfix_probes::common::common;
 use ebpfix_probes::dissect::{dissect, Facts, Link, Reason, SliceFrame};
+
+use ebpfix_probes::table::flow_id;
 
 pub mod corpus;
 
@@ -271,6 +274,7 @@ pub fn facts(octets: u32, headers: u32) -> Facts {
 }
 
 /// What the dissector makes of a frame: the Flow Key as far as it got, the facts, the verdict.
+/// Where the whole words have an answer, it must be the same.
 pub fn seen(
     frame: &SliceFrame<'_>,
     link: Link,
@@ -279,5 +283,13 @@ pub fn seen(
     let mut id = FlowId::default();
     let mut facts = Facts::default();
     let outcome = dissect(frame, link, offloaded_tag, &mut id, &mut facts);
+    if link == Link::Ethernet {
+        if let Some(found) = common(frame, offloaded_tag.unwrap_or(0)) {
+            assert_eq!(
+                (flow_id(&found.words), found.facts, Ok(())),
+                (id, facts, outcome)
+            );
+        }
+    }
     (id, facts, outcome)
 }
