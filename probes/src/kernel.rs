@@ -4,8 +4,8 @@
 //! `TC_ACT_UNSPEC`, so that whatever else is attached runs as if ebpfix were not there.
 
 use crate::abi::{
-    Control, Counters, CpuState, DropReason, FlowId, HashedRecord, Set, Slot, DIRECTION_EGRESS,
-    DIRECTION_INGRESS, ERRNO_EVICTED,
+    Control, Counters, CpuState, DropReason, FlowId, HashedRecord, Set, Slot, Timestamps,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, ERRNO_EVICTED,
 };
 use crate::common::{common, Common};
 use crate::dissect::{dissect, Facts, Frame, Head, Link, Reason, ETHERNET_HEADER_OCTETS};
@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use redbpf_macros::{map, tc_action};
 use redbpf_probes::bindings::__sk_buff;
 use redbpf_probes::helpers::gen::{
-    bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns,
+    bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_boot_ns,
     bpf_skb_load_bytes_relative, bpf_skb_pull_data,
 };
 use redbpf_probes::maps::Array;
@@ -242,12 +242,11 @@ unsafe fn count(
         2
     };
     if way < 2 {
-        // To a tick is fine enough for the last packet, and costs half of what the fine clock does.
-        let now = bpf_ktime_get_coarse_ns().wrapping_add(settings.boot_offset_ns);
+        let now = time(settings, Timestamps::Fine);
         table::add(&mut set[way & 1].entry.record.metrics, seen, now);
         return;
     }
-    let now = bpf_ktime_get_boot_ns();
+    let now = time(settings, Timestamps::FineStart);
     let slot = table::victim(set);
     let resident = slot.entry.record.metrics.packets;
     if resident != 0 && !evict(settings, state, cpu, slot) {
@@ -266,6 +265,19 @@ unsafe fn count(
     slot.entry.record.metrics = table::first(seen, now);
     slot.entry.hash = hash;
     slot.entry.generation = generation;
+}
+
+/// The boot clock: as it is where the setting asks for `fine` stamps or more of them, else of the
+/// last tick, which costs a load and a multiplication where a clock takes longer than the hash.
+#[inline(always)]
+unsafe fn time(settings: &Control, fine: Timestamps) -> u64 {
+    if settings.timestamps >= fine as u32 {
+        bpf_ktime_get_boot_ns()
+    } else {
+        bpf_jiffies64()
+            .wrapping_mul(settings.tick_ns as u64)
+            .wrapping_add(settings.tick_origin_ns)
+    }
 }
 
 /// Whether the slot holds the flow of these key words.

@@ -85,7 +85,7 @@ pub struct Sighting {
 pub fn add(metrics: &mut FlowMetrics, seen: &Sighting, now: u64) {
     metrics.packets += seen.packets;
     metrics.bytes += seen.octets;
-    // A coarse clock may be behind the fine one that stamped the first packet.
+    // The last tick may be before the fine clock that stamped the first packet.
     if now > metrics.end_mono_time_ns {
         metrics.end_mono_time_ns = now;
     }

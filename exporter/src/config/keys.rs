@@ -16,7 +16,7 @@ use super::kind::{
     OneOf, Patterns, PowerOfTwo, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
-use super::{DuplicatesMode, Protocol};
+use super::{DuplicatesMode, Protocol, Timestamps};
 
 /// A key, its kind `K`, and what its absence means `P`.
 pub struct Key<K, P> {
@@ -171,6 +171,8 @@ keys! {
             "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one.";
         NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),
             "Frames that are not IP: \"count\" them by reason, or make a \"flow\" of their layer 2 addresses and ethertype.";
+        TIMESTAMPS "timestamps": OneOf<Timestamps> = OneOf(&[("tick", Timestamps::Tick), ("fine-start", Timestamps::FineStart), ("fine", Timestamps::Fine)]), (default Timestamps::Tick),
+            "How exact the times of flows are: \"tick\" is the kernel's last tick (1 to 10 ms ago, by its configuration) and costs nothing, \"fine-start\" has the first packet of each flow to the nanosecond, \"fine\" the last one as well. A fine stamp costs about 30 ns.";
         AGENT_ADDRESS "agent-address": Address = Address, (optional "the address that faces the collector", "\"192.0.2.1\""),
             "This exporter's own address, as written into its records.";
         CACHE_SLOTS "cache-slots": PowerOfTwo = PowerOfTwo { min: 16, max: 16384 }, (optional "as many as max-flows, rounded up to a power of two, but at most 4096", "4096"),

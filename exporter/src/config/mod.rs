@@ -21,6 +21,7 @@ use kind::Kind;
 
 pub use crate::export::columns::Elements;
 pub use crate::meter::DuplicatesMode;
+pub use ebpfix_probes::abi::Timestamps;
 pub use ipfix::Protocol;
 pub use read::{Errors, Loaded, Position, Problem, parse};
 pub use types::{
@@ -63,6 +64,8 @@ pub struct Observation {
     pub attach: Attach,
     /// What becomes of frames that are not IP.
     pub non_ip: NonIp,
+    /// Which packets are stamped by the fine clock.
+    pub timestamps: Timestamps,
     /// `exporterIPv4Address` or `exporterIPv6Address`; `None`: the address that faces the collector.
     pub agent_address: Option<IpAddr>,
     /// Slots of the kernel's cache, per CPU; a power of two, 16 to 16384.
@@ -178,6 +181,7 @@ impl Default for Config {
                 sampling: (keys::observation::SAMPLING.presence.0)(),
                 attach: (keys::observation::ATTACH.presence.0)(),
                 non_ip: (keys::observation::NON_IP.presence.0)(),
+                timestamps: (keys::observation::TIMESTAMPS.presence.0)(),
                 agent_address: None,
                 cache_slots: default_cache_slots(max_flows),
                 log_records: (keys::observation::LOG_RECORDS.presence.0)(),
@@ -253,6 +257,7 @@ impl Config {
         out.key(&keys::observation::SAMPLING, &observation.sampling);
         out.key(&keys::observation::ATTACH, &observation.attach);
         out.key(&keys::observation::NON_IP, &observation.non_ip);
+        out.key(&keys::observation::TIMESTAMPS, &observation.timestamps);
         out.some(
             &keys::observation::AGENT_ADDRESS,
             observation.agent_address.as_ref(),

@@ -182,6 +182,7 @@ impl Reader<'_> {
                 sampling: self.value(section, &key::SAMPLING),
                 attach: self.value(section, &key::ATTACH),
                 non_ip: self.value(section, &key::NON_IP),
+                timestamps: self.value(section, &key::TIMESTAMPS),
                 agent_address: self.optional(section, &key::AGENT_ADDRESS),
                 cache_slots: 0,
                 log_records: self.value(section, &key::LOG_RECORDS),

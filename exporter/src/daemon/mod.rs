@@ -335,6 +335,9 @@ impl Daemon {
         self.sources
             .tables
             .set_sampling(new.observation.sampling.get());
+        self.sources
+            .tables
+            .set_timestamps(new.observation.timestamps);
         self.watched.set_wanted(new.observation.interfaces.clone());
         self.config = new;
         self.share();
@@ -432,6 +435,7 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
             config::Attach::Clsact => AttachMode::Clsact,
         },
         layer2_flows: observation.non_ip == config::NonIp::Flow,
+        timestamps: observation.timestamps,
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
         pin_dir: config.daemon.pin_dir.clone(),

@@ -196,6 +196,27 @@ fn load(name: &CStr, instructions: &[u8], license: &CStr, log: &mut [u8]) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Runs a program once on a frame (`BPF_PROG_TEST_RUN`), and returns the frame as the program left
+/// it.
+pub fn run_once<const N: usize>(program: &OwnedFd, frame: [u8; N]) -> io::Result<[u8; N]> {
+    let mut out = [0; N];
+    // SAFETY: all zero is a valid attribute; lengths are those of the arrays, which outlive the call.
+    let failed = unsafe {
+        let mut attr: bpf_sys::bpf_prog_test_run_attr = mem::zeroed();
+        attr.prog_fd = program.as_raw_fd();
+        attr.repeat = 1;
+        attr.data_in = frame.as_ptr().cast();
+        attr.data_size_in = u32::try_from(N).unwrap_or(0);
+        attr.data_out = out.as_mut_ptr().cast();
+        attr.data_size_out = attr.data_size_in;
+        bpf_sys::bpf_prog_test_run_xattr(&raw mut attr)
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(out)
+}
+
 /// Attaches a program by TCX, before the others. It stays as long as the descriptor that is
 /// returned (or a pin of it).
 pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> io::Result<OwnedFd> {
@@ -457,15 +478,36 @@ pub fn boot_offset_ns() -> u64 {
     boot_clock_ns().saturating_sub(monotonic)
 }
 
+/// The monotonic clock at the kernel's last tick, nanoseconds.
+pub fn monotonic_at_last_tick_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+/// Nanoseconds from one of the kernel's ticks to the next.
+pub fn tick_ns() -> u64 {
+    let mut time = NO_TIME;
+    // SAFETY: room for the answer. The call cannot fail for a clock that exists since Linux 2.6.32.
+    unsafe {
+        libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut time);
+    }
+    in_ns(time)
+}
+
+const NO_TIME: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
 fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = NO_TIME;
     // SAFETY: room for the answer. The call cannot fail for a clock that exists since Linux 2.6.39.
     unsafe {
         libc::clock_gettime(clock, &raw mut time);
     }
+    in_ns(time)
+}
+
+fn in_ns(time: libc::timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds
@@ -497,11 +539,6 @@ pub fn version_of(release: &str) -> Option<(u32, u32)> {
         .split(|c: char| !c.is_ascii_digit())
         .map(|number| number.parse::<u32>().ok());
     Some((numbers.next()??, numbers.next()??))
-}
-
-/// Whether programs may ask for the coarse clock. One that does not say its version has it.
-pub fn has_coarse_clock() -> bool {
-    version_of(&kernel_release()).is_none_or(|version| version >= (5, 11))
 }
 
 /// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.

@@ -17,6 +17,7 @@ pub mod object;
 mod page;
 mod pins;
 pub mod succession;
+mod ticks;
 
 pub use attach::AttachMode;
 pub use bpf::{Direction, boot_clock_ns, path_mtu};
