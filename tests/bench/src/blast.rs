@@ -158,12 +158,12 @@ impl Blast {
     /// The XDP program: writes the flow's part of the source address, its source port, and in IPv4
     /// the header checksum.
     fn program(&self) -> Vec<u64> {
-        const DATA: u8 = 7;
-        const NUMBER: u8 = 8;
-        const SCRATCH: u8 = 9;
-        const GET_PRANDOM_U32: i32 = 7;
-        let random = call(GET_PRANDOM_U32);
         let template = self.frames.template();
+        let ip = self.frames.ip_offset();
+        let (address, port) = match self.frames {
+            Frames::Ipv6 => (ip + 20, ip + 40),
+            _ => (ip + 12, ip + 20),
+        };
         let mut code = vec![
             load_word(2, 1, 0),
             load_word(3, 1, 4),
@@ -174,15 +174,60 @@ impl Blast {
             instruction(0xbd, 4, 3, 2, 0),
             set(0, 1),
             EXIT,
-            random,
         ];
-        match self.flows {
-            Flows::Uniform(flows) => {
-                let flows = i32::try_from(flows.clamp(1, 1 << 24)).expect("24 bits");
-                code.extend([remainder(0, flows), copy(NUMBER, 0)]);
+        if ip > ETHERNET {
+            // The kernel took a tag out, in place, of the frame that was in this memory before.
+            for (at, word) in (0..ip).step_by(4).zip(template.chunks_exact(4)) {
+                let word = i32::from_le_bytes(word.try_into().expect("four octets"));
+                code.push(set_word(DATA, at, word));
             }
-            Flows::Zipf(bits) => code.extend([
+        }
+        code.extend(self.flows.choose());
+        code.extend([
+            or(0, 0x0a00_0000),
+            copy(1, 0),
+            to_network(1, 32),
+            // The source address, of IPv6 its last octets.
+            store_word(DATA, 1, address),
+        ]);
+        if self.frames != Frames::Ipv6 {
+            let from = usize::try_from(ip).expect("positive");
+            code.extend(checksum(&template[from..from + 20]));
+            code.push(store_half(DATA, 1, ip + 10));
+        }
+        code.extend([
+            // 15 bits of the number times an odd one, and 1024 or more.
+            multiply(NUMBER, 40_503),
+            and(NUMBER, 0x7fff),
+            add(NUMBER, 1024),
+            to_network(NUMBER, 16),
+            store_half(DATA, NUMBER, port),
+            set(0, 2), // XDP_PASS
+            EXIT,
+        ]);
+        code
+    }
+}
+
+/// The register that points to the frame.
+const DATA: u8 = 7;
+/// The register that ports are made of.
+const NUMBER: u8 = 8;
+
+impl Flows {
+    /// Leaves 24 bits for the address in register 0, and what the port is made of in [`NUMBER`].
+    fn choose(self) -> Vec<u64> {
+        const SCRATCH: u8 = 9;
+        const GET_PRANDOM_U32: i32 = 7;
+        let random = call(GET_PRANDOM_U32);
+        match self {
+            Self::Uniform(flows) => {
+                let flows = i32::try_from(flows.clamp(1, 1 << 24)).expect("24 bits");
+                vec![random, remainder(0, flows), copy(NUMBER, 0)]
+            }
+            Self::Zipf(bits) => vec![
                 // An octave, and a number in it.
+                random,
                 remainder(0, i32::from(bits.clamp(1, 24))),
                 set(SCRATCH, 1),
                 shift_left(SCRATCH, 0),
@@ -192,85 +237,36 @@ impl Blast {
                 and_register(NUMBER, 0),
                 or_register(NUMBER, SCRATCH),
                 copy(0, NUMBER),
-            ]),
-            Flows::New => code.extend([
-                copy(NUMBER, 0),
-                random,
-                // The port has bits of its own.
-                and(0, 0x00ff_ffff),
-            ]),
+            ],
+            // The port has bits of its own.
+            Self::New => vec![random, copy(NUMBER, 0), random, and(0, 0x00ff_ffff)],
         }
-        let ip = self.frames.ip_offset();
-        if ip > ETHERNET {
-            // The kernel took a tag out, in place, of the frame that was in this memory before.
-            for (at, word) in (0..ip).step_by(4).zip(template.chunks_exact(4)) {
-                let word = i32::from_le_bytes(word.try_into().expect("four octets"));
-                code.push(set_word(DATA, at, word));
-            }
-        }
-        code.extend([
-            or(0, 0x0a00_0000),
-            copy(1, 0),
-            to_network(1, 32),
-            // The source address, of IPv6 its last octets.
-            store_word(
-                DATA,
-                1,
-                if self.frames == Frames::Ipv6 {
-                    ip + 20
-                } else {
-                    ip + 12
-                },
-            ),
-        ]);
-        if self.frames != Frames::Ipv6 {
-            let from = usize::try_from(ip).expect("positive");
-            let rest: i32 = template[from..from + 20]
-                .chunks_exact(2)
-                .map(|word| i32::from(u16::from_be_bytes([word[0], word[1]])))
-                .sum();
-            // The checksum: add the two words of the address, fold twice, invert.
-            code.extend([
-                copy(1, 0),
-                and(1, 0xffff),
-                shift_right(0, 16),
-                add_register(1, 0),
-                add(1, rest),
-            ]);
-            for _ in 0..2 {
-                code.extend([
-                    copy(2, 1),
-                    shift_right(2, 16),
-                    and(1, 0xffff),
-                    add_register(1, 2),
-                ]);
-            }
-            code.extend([
-                xor(1, 0xffff),
-                to_network(1, 16),
-                store_half(DATA, 1, ip + 10),
-            ]);
-        }
-        code.extend([
-            // The source port: 15 bits of the number times an odd one, and 1024 or more.
-            multiply(NUMBER, 40_503),
-            and(NUMBER, 0x7fff),
-            add(NUMBER, 1024),
-            to_network(NUMBER, 16),
-            store_half(
-                DATA,
-                NUMBER,
-                if self.frames == Frames::Ipv6 {
-                    ip + 40
-                } else {
-                    ip + 20
-                },
-            ),
-            set(0, 2), // XDP_PASS
-            EXIT,
-        ]);
-        code
     }
+}
+
+/// Leaves the IPv4 header checksum in register 1: of this header with the source address that is in
+/// register 0.
+fn checksum(header: &[u8]) -> Vec<u64> {
+    let words = header.chunks_exact(2);
+    let rest = words.map(|word| i32::from(u16::from_be_bytes([word[0], word[1]])));
+    // Add the two words of the address, fold twice, invert.
+    let mut code = vec![
+        copy(1, 0),
+        and(1, 0xffff),
+        shift_right(0, 16),
+        add_register(1, 0),
+        add(1, rest.sum()),
+    ];
+    for _ in 0..2 {
+        code.extend([
+            copy(2, 1),
+            shift_right(2, 16),
+            and(1, 0xffff),
+            add_register(1, 2),
+        ]);
+    }
+    code.extend([xor(1, 0xffff), to_network(1, 16)]);
+    code
 }
 
 fn run(program: &OwnedFd, frame: &[u8], index: u32, packets: u32) -> io::Result<()> {
