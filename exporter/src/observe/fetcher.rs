@@ -5,7 +5,7 @@ use super::bpf::{self, Direction};
 use super::drain::{Drain, KernelCounters, Settlement, Tables, Turn};
 use super::error::Error;
 use super::links::Interface;
-use super::object::{NetObjects, Sizes, load_net};
+use super::object::{NetObjects, NetSpec, Sizes, load_net};
 use ebpfix_probes::abi::{ABI, Control, FlowId, FlowMetrics, HashedRecord, Timestamps};
 use rand::RngCore;
 use std::collections::HashMap;
@@ -148,8 +148,13 @@ pub struct Probes {
 impl FlowFetcher {
     /// Loads the programs and creates the tables; nothing is attached yet.
     pub fn new(options: &FetcherOptions) -> Result<Self, Error> {
+        Self::with_net(load_net()?, options)
+    }
+
+    /// The same with programs from another object than the embedded one; see [`NetSpec::parse`].
+    pub fn with_net(net: NetSpec, options: &FetcherOptions) -> Result<Self, Error> {
         let sizes = options.prepare()?;
-        let objects = load_net()?.load(sizes, &options.pin_dir)?;
+        let objects = net.load(sizes, &options.pin_dir)?;
         let control = options.control(sizes);
         let tables = Arc::new(Tables::new(&objects.maps, sizes, control)?);
         Ok(Self {
@@ -268,6 +273,17 @@ impl Probes {
             &self.directions,
             self.mode,
         )
+    }
+
+    /// Attaches to an interface in other directions or another way than the options say.
+    pub fn attach_to(
+        &mut self,
+        interface: &Interface,
+        directions: &[Direction],
+        mode: AttachMode,
+    ) -> Result<(), Error> {
+        self.attachments
+            .attach(&self.objects.programs, interface, directions, mode)
     }
 
     /// Detaches from the interface with this index.

@@ -25,7 +25,7 @@ pub use drain::{Drain, KernelCounters, Settlement, Tables, Turn, Turned};
 pub use error::Error;
 pub use fetcher::{FetcherOptions, FlowFetcher, Parts, Probes};
 pub use links::{Interface, InterfaceNames, LinkEvent, Links};
-pub use object::{NetMaps, NetObjects, NetPrograms, NetSpec, Sizes, load_net};
+pub use object::{NetMaps, NetObjects, NetPrograms, NetSpec, Sizes, embedded_object, load_net};
 pub use page::{Account, PAGE_REASONS, Page};
 pub use pins::Pins;
 pub use succession::{ReadOut, Retired, Succession};

@@ -116,11 +116,21 @@ pub struct NetObjects {
 /// # Errors
 /// [`Error::Object`] where the build put in something else than this version expects.
 pub fn load_net() -> Result<NetSpec, Error> {
-    NetSpec::parse(OBJECT)
+    NetSpec::parse(embedded_object())
+}
+
+/// The embedded object itself, an ELF file.
+pub fn embedded_object() -> &'static [u8] {
+    OBJECT
 }
 
 impl NetSpec {
-    fn parse(image: &[u8]) -> Result<Self, Error> {
+    /// Reads an object, such as another build's. Its tables must be of this build's layout
+    /// ([`ABI`](ebpfix_probes::abi::ABI)), which nobody can look up in it.
+    ///
+    /// # Errors
+    /// [`Error::Object`] where it is no such object.
+    pub fn parse(image: &[u8]) -> Result<Self, Error> {
         let damaged = |e: object::Error| Error::Object(e.to_string());
         // The parser wants the image aligned; a copy is.
         let image = image.to_vec();
