@@ -381,9 +381,9 @@ pub struct Control {
 #[repr(u32)]
 pub enum Timestamps {
     /// None.
-    #[default]
     Tick = 0,
     /// Those that bring a flow into the cache, and so the first one of every flow.
+    #[default]
     FineStart = 1,
     /// All.
     Fine = 2,

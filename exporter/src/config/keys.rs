@@ -171,8 +171,8 @@ keys! {
             "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one.";
         NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),
             "Frames that are not IP: \"count\" them by reason, or make a \"flow\" of their layer 2 addresses and ethertype.";
-        TIMESTAMPS "timestamps": OneOf<Timestamps> = OneOf(&[("tick", Timestamps::Tick), ("fine-start", Timestamps::FineStart), ("fine", Timestamps::Fine)]), (default Timestamps::Tick),
-            "How exact the times of flows are: \"tick\" is the kernel's last tick (1 to 10 ms ago, by its configuration) and costs nothing, \"fine-start\" has the first packet of each flow to the nanosecond, \"fine\" the last one as well. A fine stamp costs about 30 ns.";
+        TIMESTAMPS "timestamps": OneOf<Timestamps> = OneOf(&[("tick", Timestamps::Tick), ("fine-start", Timestamps::FineStart), ("fine", Timestamps::Fine)]), (default Timestamps::FineStart),
+            "How exact the times of flows are: \"fine-start\" has the first packet of each flow to the nanosecond and the last one to the kernel's tick before it (1 to 10 ms, by its configuration), \"fine\" has both to the nanosecond, \"tick\" both to the tick. A fine stamp costs a packet about 30 ns, a tick nothing.";
         AGENT_ADDRESS "agent-address": Address = Address, (optional "the address that faces the collector", "\"192.0.2.1\""),
             "This exporter's own address, as written into its records.";
         CACHE_SLOTS "cache-slots": PowerOfTwo = PowerOfTwo { min: 16, max: 16384 }, (optional "as many as max-flows, rounded up to a power of two, but at most 4096", "4096"),

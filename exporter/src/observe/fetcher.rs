@@ -52,7 +52,7 @@ impl Default for FetcherOptions {
             egress: true,
             attach: AttachMode::Auto,
             layer2_flows: false,
-            timestamps: Timestamps::Tick,
+            timestamps: Timestamps::FineStart,
             cache_slots: None,
             log_records: 65_536,
             pin_dir: PathBuf::from("/sys/fs/bpf/ebpfix"),
