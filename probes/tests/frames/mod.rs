@@ -1,11 +1,13 @@
 //! Builds frames for the tests: each function takes the payload and puts its own header before it.
 //!
 //! Checksums are zero: the dissector does not look at them, for a router's probes see packets
-//! whose checksums are left to the hardware.
+//! whose checksums are left to the hardware. Crates of another edition use this file too: it is
+//! written so that the formatters of both agree.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
-use ebpfix_probes::abi::{FlowId, IpAddress, MacAddress, ETH_P_IP, ETH_P_IPV6};
-use ebpfix_probes::dissect::{dissect, Facts, Link, Reason, SliceFrame};
+use ebpfix_probes::abi::{ETH_P_IP, ETH_P_IPV6};
+use ebpfix_probes::abi::{FlowId, IpAddress, MacAddress};
+use ebpfix_probes::dissect::{self, Facts, Link, Reason, SliceFrame};
 
 pub mod corpus;
 
@@ -278,6 +280,6 @@ pub fn seen(
 ) -> (FlowId, Facts, Result<(), Reason>) {
     let mut id = FlowId::default();
     let mut facts = Facts::default();
-    let outcome = dissect(frame, link, offloaded_tag, &mut id, &mut facts);
+    let outcome = dissect::dissect(frame, link, offloaded_tag, &mut id, &mut facts);
     (id, facts, outcome)
 }
