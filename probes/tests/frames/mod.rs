@@ -5,11 +5,13 @@
 //! written so that the formatters of both agree.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
-use ebpfix_probes::abi::{ETH_P_IP, ETH_P_IPV6};
-use ebpfix_probes::abi::{FlowId, IpAddress, MacAddress};
+use ebpfix_probes::abi::{self, FlowId, IpAddress, MacAddress};
 use ebpfix_probes::dissect::{self, Facts, Link, Reason, SliceFrame};
 
 pub mod corpus;
+
+const ETH_P_IP: u16 = abi::ETH_P_IP;
+const ETH_P_IPV6: u16 = abi::ETH_P_IPV6;
 
 pub const DST_MAC: [u8; 6] = [0x02, 0x00, 0x5e, 0x10, 0x00, 0x01];
 pub const SRC_MAC: [u8; 6] = [0x02, 0x00, 0x5e, 0x10, 0x00, 0x02];
