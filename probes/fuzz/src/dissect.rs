@@ -1,7 +1,7 @@
 //! A frame, dissected twice.
 
 use ebpfix_probes::abi::FlowId;
-use ebpfix_probes::dissect::{dissect as examined, Facts, Link, Reason, SliceFrame};
+use ebpfix_probes::dissect::{Facts, Link, Reason, SliceFrame, dissect as examined};
 
 use crate::reference::{self, Packet, Verdict};
 

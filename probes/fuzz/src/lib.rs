@@ -5,4 +5,4 @@
 mod dissect;
 pub mod reference;
 
-pub use dissect::{dissect, Input};
+pub use dissect::{Input, dissect};

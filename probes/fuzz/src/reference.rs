@@ -5,7 +5,7 @@
 //! neither the verifier nor speed was on its mind. Its only aim is to be plainly right.
 
 use ebpfix_probes::abi::{FlowId, IpAddress, MacAddress};
-use ebpfix_probes::dissect::{Facts, Link, Reason, MAX_ENCAPSULATIONS, MAX_EXTENSION_HEADERS};
+use ebpfix_probes::dissect::{Facts, Link, MAX_ENCAPSULATIONS, MAX_EXTENSION_HEADERS, Reason};
 
 /// A frame, and what is known of it beside its octets.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +225,21 @@ impl Flow {
     /// RFC 791 section 3.1.
     fn ipv4(&mut self, octets: Octets<'_>) -> Result<(), Reason> {
         let (header, _) = octets.take::<20>()?;
-        let [first, tos, l0, l1, _, _, f0, f1, ttl, protocol, _, _, addresses @ ..] = header;
+        let [
+            first,
+            tos,
+            l0,
+            l1,
+            _,
+            _,
+            f0,
+            f1,
+            ttl,
+            protocol,
+            _,
+            _,
+            addresses @ ..,
+        ] = header;
         let header_octets = 4 * u64::from(first % 16);
         // What a super-packet of more than 64 KiB says is 0.
         let total = match u16::from_be_bytes([l0, l1]) {
