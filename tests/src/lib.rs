@@ -15,6 +15,7 @@
     reason = "the crate's own rule: see its description"
 )]
 
+pub mod capture;
 pub mod collector;
 pub mod ebpfix;
 pub mod frame;

@@ -37,19 +37,6 @@ pub struct Opinion {
     pub undecided: Vec<(u64, String)>,
 }
 
-/// Whether the capture is one of Ethernet frames.
-///
-/// # Panics
-/// Without tshark, and where it cannot read the file.
-pub fn is_ethernet(capture: &Path) -> bool {
-    const ETHERNET: &str = "1";
-    let kinds: BTreeSet<String> = fields(capture, &["frame.encap_type"], &[])
-        .map(|mut frame| frame.remove("frame.encap_type").unwrap_or_default())
-        .map(|mut values| values.pop().unwrap_or_default())
-        .collect();
-    kinds.iter().all(|kind| kind == ETHERNET)
-}
-
 /// Asks tshark.
 ///
 /// # Panics
@@ -230,13 +217,13 @@ impl Frame {
         }
         let layers = self.layers();
         let is_ip = |layer: &&str| matches!(*layer, "ip" | "ipv6");
-        let outer = layers.iter().position(is_ip);
+        let before = layers.iter().position(is_ip).unwrap_or(layers.len());
         // Octets of the link layer; how many encapsulations; what the last of them says is inside.
         let mut link = 14;
         let mut depth = 0;
         let mut inside = self.number("eth.type").unwrap_or(0);
         let (mut tags, mut service_tags) = (0, 0);
-        let before = outer.unwrap_or(layers.len());
+        let mut looked_through = 0;
         for layer in &layers[..before] {
             let (octets, count) = match *layer {
                 "eth" | "ethertype" => (0, 0),
@@ -272,7 +259,7 @@ impl Frame {
                     };
                     (2, 0)
                 }
-                _ => return NOT_IP,
+                _ => break,
             };
             depth += count;
             if depth > DEPTH {
@@ -282,25 +269,25 @@ impl Frame {
             if link > captured {
                 return TRUNCATED;
             }
+            looked_through += 1;
         }
         let available = captured - link;
-        let Some(outer) = outer else {
-            // There may be nothing at all of what should be there.
-            return match inside {
-                TAG | SERVICE_TAG | OLD_SERVICE_TAG if depth == DEPTH => TOO_DEEP,
-                TAG | SERVICE_TAG | OLD_SERVICE_TAG | IPV4 | IPV6 | BY_VERSION
-                    if available == 0 =>
-                {
-                    TRUNCATED
-                }
-                _ => NOT_IP,
-            };
+        let behind = layers.get(before + 1..).unwrap_or_default();
+        // Where something else than IP ended the loop it is before IP, too.
+        let found = match layers.get(before) {
+            Some(layer) if looked_through == before => layer,
+            _ => "",
         };
-        let behind = &layers[outer + 1..];
-        if layers[outer] == "ip" {
-            self.ipv4(available, behind)
-        } else {
-            self.ipv6(available, behind)
+        match (inside, found) {
+            (IPV4 | BY_VERSION, "ip") => self.ipv4(available, behind),
+            (IPV6 | BY_VERSION, "ipv6") => self.ipv6(available, behind),
+            // Another version than the link layer says, or nothing at all.
+            (IPV4, _) if available < 20 => TRUNCATED,
+            (IPV6, _) if available < 40 => TRUNCATED,
+            (IPV4 | IPV6, _) => MALFORMED,
+            (TAG | SERVICE_TAG | OLD_SERVICE_TAG, _) if depth == DEPTH => TOO_DEEP,
+            (TAG | SERVICE_TAG | OLD_SERVICE_TAG | BY_VERSION, _) if available == 0 => TRUNCATED,
+            _ => NOT_IP,
         }
     }
 

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use ebpfix_probes::dissect::Link;
+use ebpfix_tests::capture::{self, Captured};
 use ebpfix_tests::oracle::{self, Comparison, Source};
-use ebpfix_tests::process::Program;
 use ebpfix_tests::tshark::{self, FiveTuple};
 use ebpfix_tests::{
     Count, Ebpfix, Lab, Ledger, Namespace, Nfacctd, Nfcapd, Recorder, Settings, shared, traffic,
@@ -160,7 +159,7 @@ fn captures_without_a_test_of_their_own() {
         let file = entry.expect("a capture").path();
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         if NAMED.iter().all(|capture| capture.name != name) {
-            replay_and_ask_tshark(INGRESS, &name, |_| file.clone());
+            replay_and_ask_tshark(INGRESS, &name, &capture::read(&file));
         }
     }
 }
@@ -173,16 +172,15 @@ fn frames_of_every_kind() {
         direction: "egress",
         attach: "auto",
     };
-    replay_and_ask_tshark(place, "every-kind", |lab| {
-        let file = lab.folder().join("every-kind.pcap");
-        fs::write(&file, every_kind()).expect("a capture");
-        file
-    });
+    replay_and_ask_tshark(place, "every-kind", &every_kind());
 }
 
-fn replay_and_ask_tshark(place: Place, name: &str, capture: impl FnOnce(&Lab) -> PathBuf) {
+fn replay_and_ask_tshark(place: Place, name: &str, frames: &[Captured]) {
     let (lab, a, b) = Lab::pair(name);
-    let file = with_ethernet(&lab, &a, capture(&lab));
+    // Whatever kind of file it was, whatever link headers the frames had.
+    let frames: Vec<Captured> = frames.iter().map(Captured::with_ethernet).collect();
+    let file = lab.folder().join("frames.pcap");
+    capture::write(&file, &frames);
     let (observer, interface) = match place.direction {
         "ingress" => (&b, "b0"),
         _ => (&a, "a0"),
@@ -197,22 +195,6 @@ fn replay_and_ask_tshark(place: Place, name: &str, capture: impl FnOnce(&Lab) ->
     let _ = ebpfix.stop();
     let opinion = assert_tshark_agrees(&file, &ledger, &nfcapd.stop().records());
     assert_eq!(replayed.refused, opinion.unsendable, "{name}");
-}
-
-/// The capture, or one made of it that can be replayed on an interface with Ethernet headers.
-fn with_ethernet(lab: &Lab, namespace: &Namespace, capture: PathBuf) -> PathBuf {
-    if tshark::is_ethernet(&capture) {
-        return capture;
-    }
-    let rewritten = lab.folder().join("ethernet.pcap");
-    let program = Program::new("tcprewrite")
-        .args(["--dlt=enet", "--enet-smac=02:00:00:00:00:01"])
-        .arg("--enet-dmac=02:00:00:00:00:02")
-        .arg(format!("--infile={}", capture.display()))
-        .arg(format!("--outfile={}", rewritten.display()));
-    let done = lab.run(namespace, &program, Duration::from_mins(1));
-    assert!(done.status.success(), "{}: {done:?}", capture.display());
-    rewritten
 }
 
 /// Flow by flow, and reason by reason. Frames of which tshark says too little may be anywhere.
@@ -284,14 +266,9 @@ fn flows_of(records: &[Value]) -> BTreeMap<FiveTuple, Count> {
     flows
 }
 
-/// A capture file (pcap, of Ethernet) of frames, some of which were captured in part.
-fn every_kind() -> Vec<u8> {
-    let mut file = Vec::new();
-    file.extend(0xa1b2_c3d4_u32.to_le_bytes());
-    file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    file.extend(65_535_u32.to_le_bytes());
-    file.extend(1_u32.to_le_bytes());
-    let mut number: u16 = 0;
+/// Frames of which some were captured in part.
+fn every_kind() -> Vec<Captured> {
+    let mut frames = Vec::new();
     for case in corpus() {
         let is_as_on_the_wire = case.offloaded_tag.is_none() && !case.segmented;
         if case.link != Link::Ethernet || !is_as_on_the_wire {
@@ -300,30 +277,27 @@ fn every_kind() -> Vec<u8> {
         let whole = case.octets.len();
         let cuts = (0..24).map(|cut| case.network + 3 * cut).chain([whole, 13]);
         for kept in cuts.filter(|kept| *kept <= whole) {
-            // Filling. As options it would be none that exists, and tshark would go no further.
-            let mut octets: Vec<u8> = case
-                .octets
-                .iter()
+            // Filling. As an option it would be none that exists, and tshark would go no further.
+            let octets = case.octets.iter();
+            let mut octets: Vec<u8> = octets
                 .map(|&octet| if octet == 0xee { 0 } else { octet })
                 .collect();
-            number += 1;
             // The end of the source address, where there is one.
             let version = octets.get(case.network).map_or(0, |first| first >> 4);
             let at = case.network + if version == 6 { 22 } else { 14 };
             if let (4 | 6, Some(end)) = (version, octets.get_mut(at..at + 2)) {
+                let number = u16::try_from(frames.len()).expect("some thousand frames");
                 end.copy_from_slice(&number.to_be_bytes());
             }
-            for field in [0, u32::from(number), octets_of(kept), octets_of(whole)] {
-                file.extend(field.to_le_bytes());
-            }
-            file.extend(&octets[..kept]);
+            octets.truncate(kept);
+            frames.push(Captured {
+                link_type: 1,
+                octets,
+                wire_length: u32::try_from(whole).expect("a frame"),
+            });
         }
     }
-    file
-}
-
-fn octets_of(length: usize) -> u32 {
-    u32::try_from(length).expect("a frame")
+    frames
 }
 
 impl Collectors {

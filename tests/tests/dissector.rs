@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -18,8 +18,7 @@ use ebpfix_probes::abi::{
 use ebpfix_probes::dissect::{Facts, Link, Reason, SliceFrame, dissect};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::test_run::{Counted, Programs, Run};
-use ebpfix_tests::{Lab, Namespace, project_root, runtime, shared};
-use pcap_parser::{Block, PcapBlockOwned, PcapError};
+use ebpfix_tests::{Lab, Namespace, capture, project_root, runtime, shared};
 
 #[path = "../../probes/tests/frames/mod.rs"]
 mod frames;
@@ -593,10 +592,11 @@ impl Generator {
         });
         let mut samples: Vec<Sample> = built.collect();
         for entry in fs::read_dir(shared("pcaps")).expect("the captures") {
-            let frames = read_capture(&entry.expect("a capture").path());
+            let frames = capture::read(&entry.expect("a capture").path());
             let step = frames.len().div_ceil(OF_A_CAPTURE).max(1);
-            samples.extend(frames.into_iter().step_by(step).map(|octets| Sample {
-                octets,
+            let frames = frames.into_iter().step_by(step);
+            samples.extend(frames.map(|frame| Sample {
+                octets: frame.with_ethernet().octets,
                 network: ETHERNET,
             }));
         }
@@ -868,30 +868,4 @@ fn from_environment(name: &str) -> Option<u64> {
 
 fn octets(length: usize) -> u32 {
     u32::try_from(length).expect("a frame")
-}
-
-/// The frames of a capture, pcap or pcapng, as far as they were captured.
-fn read_capture(path: &Path) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    let file = File::open(path).expect("a capture");
-    let mut reader = pcap_parser::create_reader(1 << 20, file)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    loop {
-        match reader.next() {
-            Ok((read, block)) => {
-                match block {
-                    PcapBlockOwned::Legacy(packet) => frames.push(packet.data.to_vec()),
-                    PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
-                        let length = packet.data.len().min(packet.caplen as usize);
-                        frames.push(packet.data[..length].to_vec());
-                    }
-                    _ => {}
-                }
-                reader.consume(read);
-            }
-            Err(PcapError::Eof) => return frames,
-            Err(PcapError::Incomplete(_)) => reader.refill().expect("more of it"),
-            Err(error) => panic!("{}: {error}", path.display()),
-        }
-    }
 }
