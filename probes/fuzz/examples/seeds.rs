@@ -53,9 +53,16 @@ fn built() -> Vec<Vec<u8>> {
                 hidden: 4,
                 ..Input::default()
             };
-            input.octets(&case.octets)
+            seed(input, &case.octets)
         })
         .collect()
+}
+
+/// The input of the target for a frame, which it must read as it was meant.
+fn seed(input: Input, frame: &[u8]) -> Vec<u8> {
+    let seed = input.octets(frame);
+    assert_eq!(Input::read(&seed), Some((input, frame)));
+    seed
 }
 
 fn captured() -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
@@ -77,11 +84,9 @@ fn captured() -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
         let step = frames.len().div_ceil(OF_A_CAPTURE).max(1);
         for (octets, wire_length) in frames.iter().step_by(step) {
             let octets = &octets[..octets.len().min(SNAP)];
-            let input = Input {
-                not_captured: wire_length.saturating_sub(u32::try_from(octets.len())?),
-                ..Input::default()
-            };
-            seeds.push(input.octets(octets));
+            let missing = wire_length.saturating_sub(u32::try_from(octets.len())?);
+            let input = Input::default().not_captured(missing);
+            seeds.push(seed(input, octets));
         }
     }
     Ok(seeds)
@@ -106,7 +111,8 @@ fn read(path: &Path) -> Result<Vec<(Vec<u8>, u32)>, Box<dyn Error>> {
                 }
                 reader.consume(octets);
             }
-            Err(PcapError::Eof) => return Ok(frames),
+            // The last frame may have been cut short.
+            Err(PcapError::Eof | PcapError::UnexpectedEof) => return Ok(frames),
             Err(PcapError::Incomplete(_)) => {
                 if let Err(error) = reader.refill() {
                     return Err(error.to_string().into());

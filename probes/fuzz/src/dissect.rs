@@ -49,6 +49,20 @@ pub fn dissect(input: &[u8]) {
 }
 
 impl Input {
+    /// With so many octets that were not captured, or as many as can be written of them.
+    #[must_use]
+    pub fn not_captured(self, octets: u32) -> Self {
+        let not_captured = if octets > u16::MAX.into() {
+            (octets / FAR).min(u16::MAX.into()) * FAR
+        } else {
+            octets
+        };
+        Self {
+            not_captured,
+            ..self
+        }
+    }
+
     /// An octet of which the lowest bit says that there is a tag, the tag in two, the octets that were
     /// not captured in two (each counts 16 where the next bit is set), the octets to hide in one; then
     /// the frame.
@@ -66,7 +80,8 @@ impl Input {
         [&[flags, t0, t1, m0, m1, self.hidden], frame].concat()
     }
 
-    fn read(input: &[u8]) -> Option<(Self, &[u8])> {
+    /// Reads what [`octets`](Self::octets) wrote; `None` where it is too short.
+    pub fn read(input: &[u8]) -> Option<(Self, &[u8])> {
         let ([flags, t0, t1, m0, m1, hidden], frame) = input.split_first_chunk()?;
         let missing = u32::from(u16::from_be_bytes([*m0, *m1]));
         let input = Self {
@@ -209,32 +224,4 @@ fn check_tag(packet: &Packet<'_>, verdict: Verdict) {
 
 fn length(frame: &[u8]) -> u32 {
     u32::try_from(frame.len()).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_input_is_read_as_it_was_written() {
-        for input in [
-            Input::default(),
-            Input {
-                offloaded_tag: Some(0),
-                not_captured: 0xffff,
-                hidden: 7,
-            },
-            Input {
-                offloaded_tag: Some(0xf123),
-                not_captured: 0x1_0000,
-                hidden: 255,
-            },
-        ] {
-            assert_eq!(
-                Input::read(&input.octets(b"frame")),
-                Some((input, &b"frame"[..]))
-            );
-        }
-        assert_eq!(Input::read(&[0; 5]), None);
-    }
 }
