@@ -223,7 +223,8 @@ pub struct Facts {
     /// Octets of the IP packet by its header (of a segmented frame: of the whole super-packet,
     /// without what the host keeps in it for itself).
     pub octets: u32,
-    /// Octets of the IP and transport headers that each segment of a segmented frame repeats.
+    /// Octets of the IP and transport headers that each segment of a segmented frame repeats. By what
+    /// the headers say: a TCP header may claim more than the packet has.
     pub headers: u32,
     /// `tcpControlBits`: the TCP header's own twelve bits, else 0.
     pub flags: u16,
@@ -471,6 +472,7 @@ fn ipv6<F: Frame>(
                         return Err(Reason::Truncated);
                     }
                     id.transport_protocol = next;
+                    facts.headers = at - offset - off_the_wire;
                     return Ok(());
                 }
             }
@@ -581,7 +583,13 @@ impl Facts {
         if segment_octets == 0 {
             return (1, octets);
         }
-        let payload = u64::from(self.octets.saturating_sub(self.headers));
+        // A TCP header may claim more than the packet has.
+        let headers = if self.headers > self.octets {
+            octets
+        } else {
+            u64::from(self.headers)
+        };
+        let payload = octets - headers;
         let told = u64::from(segments);
         let packets = if told != 0 {
             told
@@ -589,6 +597,6 @@ impl Facts {
             payload.div_ceil(u64::from(segment_octets))
         };
         let packets = if packets == 0 { 1 } else { packets };
-        (packets, octets + (packets - 1) * u64::from(self.headers))
+        (packets, octets + (packets - 1) * headers)
     }
 }

@@ -384,17 +384,7 @@ impl KernelFrame for EthernetFrame {
 
     #[inline(always)]
     fn linearize(&self) -> bool {
-        let length = self.len();
-        if self.data_end.wrapping_sub(self.data) as u32 >= length {
-            return false;
-        }
-        let wanted = if length > PULL_OCTETS {
-            PULL_OCTETS
-        } else {
-            length
-        };
-        // SAFETY: the helper checks its arguments; the pointers in `self` are not used again.
-        unsafe { bpf_skb_pull_data(self.skb as *mut _, wanted) == 0 }
+        pull(self.skb, self.data, self.data_end)
     }
 }
 
@@ -489,10 +479,12 @@ impl KernelFrame for NetworkFrame {
         None
     }
 
-    /// The helper reads what is not linear, too.
+    /// The helper reads the linear part alone, whatever its name promises.
     #[inline(always)]
     fn linearize(&self) -> bool {
-        false
+        // SAFETY: context fields, rewritten by the verifier.
+        let (data, data_end) = unsafe { ((*self.0).data as usize, (*self.0).data_end as usize) };
+        pull(self.0, data, data_end)
     }
 }
 
@@ -543,6 +535,24 @@ impl Frame for NetworkFrame {
             }
         }
     }
+}
+
+/// Fetches headers from the fragments of a socket buffer whose linear part is from `data` to
+/// `data_end`; false where nothing is to be had. No pointer into the packet is good after it.
+#[inline(always)]
+fn pull(skb: *const __sk_buff, data: usize, data_end: usize) -> bool {
+    // SAFETY: a context field.
+    let length = unsafe { (*skb).len };
+    if data_end.wrapping_sub(data) as u32 >= length {
+        return false;
+    }
+    let wanted = if length > PULL_OCTETS {
+        PULL_OCTETS
+    } else {
+        length
+    };
+    // SAFETY: the helper checks its arguments.
+    unsafe { bpf_skb_pull_data(skb as *mut _, wanted) == 0 }
 }
 
 /// Reads `N` octets in the widest pieces. The pointer is *not* aligned: the machines that BPF runs

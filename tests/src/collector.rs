@@ -120,6 +120,9 @@ impl NfcapdResult {
     /// The flows, each as the JSON object that nfdump makes of it.
     pub fn records(&self) -> Vec<Value> {
         let text = self.nfdump(&["-q", "-N", "-o", "json"]);
+        if text.trim() == "No matching flows" {
+            return Vec::new();
+        }
         // nfdump 1.7.1 writes bare objects with commas between them, later ones an array.
         let text = text.trim().trim_start_matches('[').trim_end_matches(']');
         let array = format!("[{}]", text.trim().trim_matches(','));
