@@ -47,6 +47,11 @@ impl Injector {
         assert_eq!(sent, Ok(frame.len()), "a frame of {} octets", frame.len());
     }
 
+    /// Sends a frame if the interface takes it: it may be down, or gone.
+    pub fn try_send(&self, frame: &[u8]) -> bool {
+        send(self.socket.as_raw_fd(), frame, MsgFlags::empty()).is_ok()
+    }
+
     /// Sends the frames in order, waiting where the kernel has no room.
     fn send_batch(&self, frames: &[Frame], headers: &mut MultiHeaders<LinkAddr>) {
         let mut rest = frames;

@@ -14,6 +14,7 @@
     reason = "the crate's own rule: see its description"
 )]
 
+pub mod chance;
 pub mod collector;
 pub mod ebpfix;
 pub mod frame;
@@ -22,6 +23,7 @@ pub mod kernel;
 pub mod lab;
 pub mod oracle;
 pub mod process;
+pub mod stranger;
 pub mod traffic;
 pub mod vm;
 
@@ -30,12 +32,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use collector::{Nfacctd, Nfcapd, Recorder};
+pub use chance::Random;
+pub use collector::{Collect, Nfacctd, Nfcapd, Recorder};
 pub use ebpfix::{Count, Ebpfix, Ledger, Left, Settings};
 pub use frame::Frame;
 pub use inject::{Flood, Injector, send_datagrams};
 pub use lab::{Lab, Namespace, VethOptions};
 pub use process::{Finished, Process};
+pub use stranger::Stranger;
 
 /// The root of the project.
 pub fn project_root() -> &'static Path {
