@@ -57,7 +57,10 @@ fn main() {
     }
     report.line(&tunnel());
     report.line(&succession());
-    report.line(&clocks());
+    // Once is enough: clocks are the same in all of them.
+    if release().starts_with(vm::CLOCKS) {
+        report.line(&clocks());
+    }
     report.line(&json!({ "what": "end" }));
     // Closing a serial port waits for what is in it.
     drop(report);
@@ -99,9 +102,12 @@ fn load_module(path: &Path) {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
+fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc")
+}
+
 /// Whether the verifier takes all four programs, and how long it thinks about them.
 fn load() -> Value {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc");
     let sizes = Sizes {
         cpus: 2,
         sets: 2048,
@@ -111,7 +117,7 @@ fn load() -> Value {
     let loaded = load_net().and_then(|spec| spec.load(sizes, Path::new("/sys/fs/bpf/guest")));
     json!({
         "what": "load",
-        "kernel": release.trim(),
+        "kernel": release().trim(),
         "milliseconds": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         "error": loaded.err().map(|error| error.to_string()),
     })
@@ -264,6 +270,8 @@ fn clocks() -> Value {
     ebpfix.reload(&settings("\"20s\""));
     let mut slept = Value::Null;
     flows.begin("a suspend", || slept = suspend());
+    // Until the second packet is where the timeout is looked at.
+    pause(1_500);
     ebpfix.reload(&settings("\"2s\""));
     flows.wait();
     flows.send("after a suspend", || ());
