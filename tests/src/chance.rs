@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::inject::mix;
+
 /// Numbers by chance, from a seed that is printed.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -27,9 +29,10 @@ impl Random {
         Self::new(seed)
     }
 
-    /// From this seed.
+    /// From this seed. Seeds that are close have nothing in common.
     pub fn new(seed: u64) -> Self {
-        Self(seed | 1)
+        // The generator wants a state with many bits set, and never 0.
+        Self(mix(seed) | 1)
     }
 
     /// A number below `bound`.
