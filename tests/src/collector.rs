@@ -152,6 +152,82 @@ impl NfcapdResult {
     }
 }
 
+/// A running `ebpfix collect`, which prints the flows that it receives as JSON.
+#[derive(Debug)]
+pub struct Collect {
+    process: Process,
+    namespace: Namespace,
+    port: u16,
+}
+
+impl Collect {
+    /// Starts it on 127.0.0.1 of the namespace.
+    pub fn start(lab: &Lab, namespace: &Namespace, port: u16) -> Self {
+        Self::start_with(lab, namespace, port, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(lab: &Lab, namespace: &Namespace, port: u16, more: &[&str]) -> Self {
+        Self::start_on(lab, namespace, "127.0.0.1", port, more)
+    }
+
+    /// Starts it on an address of the namespace, with more arguments.
+    pub fn start_on(
+        lab: &Lab,
+        namespace: &Namespace,
+        address: &str,
+        port: u16,
+        more: &[&str],
+    ) -> Self {
+        let program = Program::new(crate::ebpfix::binary())
+            .args(["collect", "--format", "json", "--listen"])
+            .arg(format!("{address}:{port}"))
+            .args(more.iter().copied());
+        let process = lab.start(namespace, &program);
+        namespace.wait_for_udp(port);
+        Self {
+            process,
+            namespace: namespace.clone(),
+            port,
+        }
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The flows so far.
+    pub fn flows(&self) -> Vec<Value> {
+        flows(&self.process.stdout())
+    }
+
+    /// Kills it, and gives the flows that it had printed.
+    pub fn kill(self) -> Vec<Value> {
+        let done = self.process.stop(Signal::SIGKILL, Duration::from_secs(10));
+        flows(&done.stdout)
+    }
+
+    /// Ends it once it has read all that was sent to it.
+    pub fn stop(self) -> (Vec<Value>, Finished) {
+        self.namespace.wait_until_read(self.port);
+        let done = self
+            .process
+            .stop(Signal::SIGTERM, Duration::from_secs(30))
+            .success();
+        (flows(&done.stdout), done)
+    }
+}
+
+/// The flows of JSON lines; the last one may be on its way still.
+fn flows(lines: &str) -> Vec<Value> {
+    let whole = lines.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
 /// A running nfacctd.
 #[derive(Debug)]
 pub struct Nfacctd {

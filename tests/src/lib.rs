@@ -16,6 +16,7 @@
 )]
 
 pub mod capture;
+pub mod chance;
 pub mod collector;
 pub mod ebpfix;
 pub mod frame;
@@ -24,6 +25,7 @@ pub mod kernel;
 pub mod lab;
 pub mod oracle;
 pub mod process;
+pub mod stranger;
 #[allow(unsafe_code, reason = "it asks the kernel what no library asks")]
 pub mod test_run;
 pub mod traffic;
@@ -35,12 +37,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use collector::{Nfacctd, Nfcapd, Recorder};
+pub use chance::Random;
+pub use collector::{Collect, Nfacctd, Nfcapd, Recorder};
 pub use ebpfix::{Count, Ebpfix, Ledger, Left, Settings};
 pub use frame::Frame;
 pub use inject::{Flood, Injector, send_datagrams};
 pub use lab::{Lab, Namespace, VethOptions};
 pub use process::{Finished, Process};
+pub use stranger::Stranger;
 
 /// The root of the project.
 pub fn project_root() -> &'static Path {

@@ -45,6 +45,7 @@ pub struct Program {
     arguments: Vec<OsString>,
     user: Option<u32>,
     folder: Option<PathBuf>,
+    stderr: Option<PathBuf>,
 }
 
 impl Program {
@@ -55,6 +56,7 @@ impl Program {
             arguments: Vec::new(),
             user: None,
             folder: None,
+            stderr: None,
         }
     }
 
@@ -86,6 +88,23 @@ impl Program {
         self
     }
 
+    /// With its standard error in this file, which is there already: a disk that is full, for one.
+    #[must_use]
+    pub fn stderr(mut self, file: impl AsRef<Path>) -> Self {
+        self.stderr = Some(file.as_ref().to_owned());
+        self
+    }
+
+    /// With a limit on what it may have: an option of prlimit, such as `--nofile=64`. The process is
+    /// the same.
+    #[must_use]
+    pub fn limited(mut self, limit: &str) -> Self {
+        let program = std::mem::replace(&mut self.path, PathBuf::from("prlimit"));
+        self.arguments.insert(0, program.into());
+        self.arguments.insert(0, limit.into());
+        self
+    }
+
     fn name(&self) -> String {
         self.path
             .file_name()
@@ -102,7 +121,10 @@ impl Process {
         let name = program.name();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let stdout = folder.join(format!("{name}.{number}.out"));
-        let stderr = folder.join(format!("{name}.{number}.err"));
+        let stderr = match &program.stderr {
+            Some(file) => file.clone(),
+            None => folder.join(format!("{name}.{number}.err")),
+        };
         let output = |path: &Path| File::create(path).expect("a file for a program's output");
         let mut command = Command::new(&program.path);
         command
@@ -153,6 +175,21 @@ impl Process {
         let id = i32::try_from(self.child.id()).expect("a process number");
         // It may have ended by itself; whoever waits for it finds out.
         let _ = kill(Pid::from_raw(id), signal);
+    }
+
+    /// Sets a limit on what it may have from now on: an option of prlimit, such as `--nofile=64`.
+    #[track_caller]
+    pub fn limit(&self, limit: &str) {
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.id().to_string(), limit])
+            .output()
+            .unwrap_or_else(|error| panic!("prlimit does not run ({error})"));
+        assert!(done.status.success(), "prlimit {limit}: {done:?}");
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
     }
 
     /// Whether it still runs.
@@ -238,6 +275,10 @@ impl Finished {
 }
 
 fn read(path: &Path) -> String {
+    // Of a device there is no end.
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return String::new();
+    }
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 

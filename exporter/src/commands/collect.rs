@@ -37,10 +37,7 @@ fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
             .map_err(|error| Failure::Failed(format!("{error} (--write FILE)")))?;
         collector = collector.store_in(storage);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+    let runtime = super::small_runtime()?;
     let ending = runtime.block_on(async {
         let shutdown = shutdown_signal()
             .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
@@ -51,7 +48,7 @@ fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
             .map_err(|error| Failure::Failed(error.to_string()))
     })?;
     if let Ending::Shutdown(summary) = ending {
-        eprintln!("{summary}");
+        super::say(&summary);
     }
     Ok(())
 }
@@ -80,7 +77,7 @@ fn print(args: &CollectArgs, output: Output) -> Result<(), Failure> {
             }
         }
     }
-    eprintln!("{}", printer.summary());
+    super::say(&printer.summary());
     match printer.mistakes() {
         [] => Ok(()),
         mistakes => Err(Failure::Failed(mistakes.join("\nebpfix: "))),

@@ -9,8 +9,10 @@ pub mod status;
 mod zero;
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tracing::level_filters::LevelFilter;
@@ -71,7 +73,7 @@ pub fn dispatch(command: &Command) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            say(&failure);
             failure.exit_code()
         }
     }
@@ -79,11 +81,50 @@ pub fn dispatch(command: &Command) -> ExitCode {
 
 /// The runtime of the stages that wait for sockets.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))
+    /// The two of the runtime, the meter's two.
+    const THREADS: usize = 4;
+    // Where the runtime cannot have a thread, it panics, and waits for ever for the others.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let threads: Result<Vec<_>, _> = (0..THREADS)
+        .map(|_| {
+            let held = held.clone();
+            std::thread::Builder::new().spawn(move || drop(held.lock().map(|held| held.recv())))
+        })
+        .collect();
+    drop(release);
+    for thread in threads.map_err(cannot_start)? {
+        let _ = thread.join();
+    }
+    build(tokio::runtime::Builder::new_multi_thread().worker_threads(2))
+}
+
+/// The runtime of a command that waits for little.
+fn small_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    build(&mut tokio::runtime::Builder::new_current_thread())
+}
+
+fn build(runtime: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    /// More than it takes by itself.
+    const DESCRIPTORS: usize = 12;
+    // Where it finds no descriptor for its signals, it panics.
+    (0..DESCRIPTORS)
+        .map(|_| File::open("/dev/null"))
+        .collect::<Result<Vec<_>, _>>()
+        .map(drop)
+        .and_then(|()| runtime.enable_all().build())
+        .map_err(cannot_start)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn cannot_start(error: io::Error) -> Failure {
+    Failure::Failed(format!("cannot start: {error}"))
+}
+
+/// Writes a line to stderr, if it can be written: a disk that is full, or a reader that is gone, is no
+/// reason to panic, as `eprintln!` would.
+fn say(line: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Writes a command's answer.
@@ -106,10 +147,7 @@ fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
 
 /// Asks the exporter that runs.
 fn ask(daemon: &Daemon, question: Question) -> Result<Value, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?
+    small_runtime()?
         .block_on(control::ask(&daemon.control_socket(), question))
         .map_err(Failure::Failed)
 }
@@ -150,6 +188,8 @@ pub fn init_logging(log: Log) {
         .with_target("redbpf", redbpf);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        // It would tell stderr, by a macro that panics, that stderr cannot be written.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal());
     // The journal has a clock of its own.

@@ -151,7 +151,7 @@ fn has_room(status: &CollectorStatus, records: usize) -> bool {
 impl Collector {
     /// A collector as configured, and the handle to its queue.
     ///
-    /// `system_init` is when this process began: the zero of sysUptime. `templates` is one for all
+    /// `system_init` is the zero of sysUptime: when this host was booted. `templates` is one for all
     /// collectors of a process.
     pub fn new(
         config: config::Collector,

@@ -300,7 +300,7 @@ pub fn attach_clsact(
     let others = TC_PRIORITIES.map(|priority| TcPlace { priority, handle });
     let (known, known_program) = known.unzip();
     for place in known.into_iter().chain(others) {
-        let resident = clsact_program(if_index, direction, place);
+        let resident = clsact_program(if_index, direction, place)?;
         if resident.is_some_and(|id| known_program != Some(id) && !is_ours(id)) {
             continue;
         }
@@ -325,17 +325,33 @@ pub fn attach_clsact(
 pub fn clsact_leftovers(if_index: u32, direction: Direction, handle: u32) -> Vec<TcPlace> {
     TC_PRIORITIES
         .map(|priority| TcPlace { priority, handle })
-        .filter(|place| clsact_program(if_index, direction, *place).is_some_and(is_ours))
+        .filter(|place| {
+            let resident = clsact_program(if_index, direction, *place);
+            resident.is_ok_and(|program| program.is_some_and(is_ours))
+        })
         .collect()
 }
 
 /// Identifier of the program in a place on the device's clsact qdisc, if there is one.
-pub fn clsact_program(if_index: u32, direction: Direction, place: TcPlace) -> Option<u32> {
-    let hook = hook(if_index, direction).ok()?;
+///
+/// # Errors
+/// Where the kernel cannot be asked, for want of a descriptor for one: that says nothing of the
+/// place.
+pub fn clsact_program(
+    if_index: u32,
+    direction: Direction,
+    place: TcPlace,
+) -> io::Result<Option<u32>> {
+    let hook = hook(if_index, direction)?;
     let mut options = options(place);
     // SAFETY: a valid hook and options that outlive the call.
     let failed = unsafe { bpf_sys::bpf_tc_query(&raw const hook, &raw mut options) };
-    (failed == 0).then_some(options.prog_id)
+    match -failed {
+        0 => Ok(Some(options.prog_id)),
+        // No filter; no qdisc, or a filter of another kind; no device.
+        libc::ENOENT | libc::EINVAL | libc::ENODEV => Ok(None),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// Takes the filter in a place off the device's clsact qdisc; the qdisc stays, others may use it.
@@ -513,6 +529,22 @@ fn in_ns(time: libc::timespec) -> u64 {
     seconds
         .saturating_mul(1_000_000_000)
         .saturating_add(nanoseconds)
+}
+
+/// Lets this process have as many descriptors as it may: those of a TCX link at each hook of a
+/// thousand interfaces are more than what is usual at first. Where it fails, nothing changes.
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: room for the answer, and a limit that was valid before but for its lower half.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
 }
 
 /// The user that this process runs as.

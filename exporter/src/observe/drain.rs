@@ -293,6 +293,8 @@ impl Drain {
 
     /// Appends records that wait in the logs to `out`, about `most` of them; returns how many.
     pub fn read_log(&mut self, most: usize, out: &mut Vec<HashedRecord>) -> usize {
+        // Here, and not at turns alone: after a suspend every packet until then gets a time before it.
+        self.tables.follow_clocks();
         let before = out.len();
         // Every CPU gets its share of a batch, lest one that floods starves the others.
         let share = (most / self.tables.cpus()).max(LOG_BATCH);
