@@ -97,6 +97,8 @@ pub struct Collector {
     pub protocol: Protocol,
     /// What its records tell; `None`: the default profile.
     pub elements: Option<Elements>,
+    /// A host name is looked up this often.
+    pub resolve_interval: Duration,
     /// The address to send from; `None`: the routing's choice.
     pub source_address: Option<IpAddr>,
     /// The port to send from; `None`: a free one, kept.
@@ -110,7 +112,7 @@ pub struct Collector {
     /// Octets of a message at most, without IP and UDP headers, 512 to 65507; `None`: what the
     /// path's MTU holds.
     pub max_message_size: Option<u16>,
-    /// Flow records a second at most; `None`: no limit.
+    /// Flow records a second at most; `None`: what an untuned receive buffer takes.
     pub rate_limit: Option<NonZeroU32>,
 }
 
@@ -126,6 +128,7 @@ impl Collector {
             source_address: None,
             source_port: None,
             domain_id: None,
+            resolve_interval: (key::RESOLVE_INTERVAL.presence.0)(),
             template_interval: (key::TEMPLATE_INTERVAL.presence.0)(),
             template_messages: (key::TEMPLATE_MESSAGES.presence.0)(),
             max_message_size: None,
@@ -281,6 +284,7 @@ impl Config {
             out.key(&key::ADDRESS, &target);
             out.key(&key::PROTOCOL, &collector.protocol);
             out.some(&key::ELEMENTS, collector.elements.as_ref());
+            out.key(&key::RESOLVE_INTERVAL, &collector.resolve_interval);
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
             out.some(&key::SOURCE_PORT, collector.source_port.as_ref());
             out.some(&key::DOMAIN_ID, collector.domain_id.as_ref());

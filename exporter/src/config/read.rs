@@ -324,6 +324,7 @@ impl Reader<'_> {
         let target = self.required(section, &key::ADDRESS);
         let name = self.optional(section, &key::NAME);
         let elements = self.optional(section, &key::ELEMENTS);
+        let resolve_interval = self.value(section, &key::RESOLVE_INTERVAL);
         let source_address = self.optional(section, &key::SOURCE_ADDRESS);
         let source_port = self.optional(section, &key::SOURCE_PORT);
         let domain_id = self.optional(section, &key::DOMAIN_ID);
@@ -363,6 +364,7 @@ impl Reader<'_> {
             address,
             protocol,
             elements,
+            resolve_interval,
             source_address,
             source_port,
             domain_id,

@@ -24,6 +24,7 @@ name = 'the "noc"'
 address = "192.0.2.10"
 protocol = "netflow-v9"
 elements = ["sourceIPv4Address", "octetDeltaCount/4", "paddingOctets/3", "paddingOctets/1"]
+resolve-interval = "90s"
 source-address = "192.0.2.1"
 source-port = 2056
 domain-id = 7
@@ -142,6 +143,7 @@ fn every_key_reaches_its_field() {
                 .map(|(name, octets)| Listed::new(Column::named(name).unwrap(), octets).unwrap())
                 .collect(),
             ),
+            resolve_interval: Duration::from_secs(90),
             source_address: Some(IpAddr::from([192, 0, 2, 1])),
             source_port: NonZeroU16::new(2056),
             domain_id: Some(7),

@@ -14,6 +14,8 @@ pub mod columns;
 pub mod kinds;
 pub mod layouts;
 mod pacing;
+mod resolver;
+mod socket;
 mod transport;
 
 pub use account::CollectorStatus;
@@ -27,6 +29,7 @@ pub use transport::address_facing;
 use crate::config;
 use crate::ledger::{Ledger, LossReason};
 use crate::record::{Record, UnixTime};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -94,6 +97,10 @@ impl Export {
 
 fn now_ms() -> u64 {
     UnixTime::from(SystemTime::now()).millis()
+}
+
+fn in_words(error: &io::Error, what: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

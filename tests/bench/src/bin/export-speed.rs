@@ -246,7 +246,7 @@ impl Reader {
             move || {
                 let patience = Some(Duration::from_millis(50));
                 socket.set_read_timeout(patience).expect("a timeout");
-                let mut buffer = [0; 1 << 16];
+                let mut buffer = vec![0; 1 << 16];
                 while !stop.load(Ordering::Relaxed) {
                     let from: Result<(usize, SocketAddr), _> = socket.recv_from(&mut buffer);
                     if from.is_ok() {
