@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use ebpfix_tests::collector::{Datagram, NfcapdResult};
@@ -14,7 +15,10 @@ use ebpfix_tests::{
     alone, wait_for,
 };
 use ipfix::{Decoder, DecoderLimits, Sequence, elements as e};
-use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
+use nix::sys::socket::sockopt::RcvBuf;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket,
+};
 use serde_json::Value;
 
 /// Where the collector is that things happen to.
@@ -396,40 +400,46 @@ fn one_that_does_not_read() {
     let _ = running.finish();
 }
 
-/// The way to it is lost: its route, or the interface. What was not sent waits, and comes.
+/// The way to it is lost: its route, the interface, or the address that datagrams come from. What was
+/// not sent waits, and comes.
 #[test]
 fn the_way_to_it_is_lost_and_comes_back() {
     let setup = Setup::new("way");
     setup.far_has_address();
     setup.far.address("lo", "10.8.0.2/32");
-    let route = ["10.8.0.0/24", "via", "10.7.0.2"];
-    let add = [&["route", "add"][..], &route].concat();
-    setup.router.ip(&add);
+    let route = ["route", "add", "10.8.0.0/24", "via", "10.7.0.2"];
+    setup.router.ip(&route);
     let recorder = Recorder::start_on(&setup.far, Ipv4Addr::new(10, 8, 0, 2), FAR_PORT);
     let mut running = setup.start(&Setup::settings("10.8.0.2", ""));
     running.send(1, 100);
     wait_received(&recorder, 1, 100).assert_whole();
-    for (round, lose, find) in [
-        (2, vec!["route", "del", "10.8.0.0/24"], vec![&add[..]]),
+    for (round, lose, find, error) in [
+        (2, "route del 10.8.0.0/24", "", "Network is unreachable"),
         (
             3,
-            vec!["link", "set", "r1", "down"],
-            vec![&["link", "set", "r1", "up"][..], &add[..]],
+            "link set r1 down",
+            "link set r1 up",
+            "Network is unreachable",
+        ),
+        (
+            4,
+            "address del 10.7.0.1/24 dev r1",
+            "address add 10.7.0.9/24 dev r1",
+            "",
         ),
     ] {
+        let words = |text: &'static str| text.split_whitespace().collect::<Vec<_>>();
         let errors = running.look().1.number(&["errors"]);
-        running.setup.router.ip(&lose);
+        running.setup.router.ip(&words(lose));
         running.send(round, 200);
         running.wait_exported();
         let far = running.wait_far("it is tried", |far| far.number(&["errors"]) > errors);
         assert_eq!(far.packets("held"), 200, "{far:?}");
-        assert!(
-            far.last_error().contains("Network is unreachable"),
-            "{far:?}"
-        );
-        for step in find {
-            running.setup.router.ip(step);
+        assert!(far.last_error().contains(error), "{far:?}");
+        if !find.is_empty() {
+            running.setup.router.ip(&words(find));
         }
+        running.setup.router.ip(&route);
         wait_received(&recorder, usize::from(round), 200).assert_whole();
         running.wait_all_sent();
     }
@@ -545,6 +555,61 @@ fn a_queue_that_runs_over() {
     );
     let near = running.setup.near.stop();
     assert_eq!((near.packets, near.octets), (sent.packets, sent.octets));
+}
+
+/// The interface, and what the datagrams' headers say, are as configured.
+#[test]
+fn by_another_interface_and_with_a_mark() {
+    const IP: usize = 14;
+    let setup = Setup::new("mark");
+    setup.far_has_address();
+    // A second way, which the routing does not prefer.
+    let ethernet = VethOptions {
+        mtu: 1500,
+        offloads: false,
+    };
+    setup
+        .lab
+        .veth((&setup.router, "r2"), (&setup.far, "c2"), ethernet);
+    setup.router.address("r2", "10.9.0.1/24");
+    setup.far.address("c2", "10.9.0.2/24");
+    let route = ["10.7.0.0/24", "dev", "r2", "metric", "1000"];
+    setup.router.ip(&[&["route", "add"][..], &route].concat());
+    let frames = setup.far.enter(|| {
+        let all = Some(SockProtocol::EthAll);
+        socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            SockFlag::SOCK_NONBLOCK,
+            all,
+        )
+    });
+    let frames = frames.expect("a packet socket");
+    let recorder = setup.far_listens();
+    let keys = "source-interface = \"r2\"\ndscp = 16\nttl = 9\n";
+    let before = setup.router.counters("r1").tx_packets;
+    let mut running = setup.start(&Setup::settings("10.7.0.2", keys));
+    running.send(1, 100);
+    wait_received(&recorder, 1, 100).assert_whole();
+    let far = running.wait_all_sent();
+    let source = far.0["source"].as_str().unwrap_or_default();
+    assert!(source.starts_with("10.9.0.1:"), "{far:?}");
+    assert_eq!(running.setup.router.counters("r1").tx_packets, before);
+    let mut frame = vec![0; 65536];
+    let mut messages = 0;
+    while let Ok(length) = recv(frames.as_raw_fd(), &mut frame, MsgFlags::empty()) {
+        let port = FAR_PORT.to_be_bytes();
+        let Some(packet) = frame[..length]
+            .get(IP..)
+            .filter(|p| p.get(22..24) == Some(&port))
+        else {
+            continue;
+        };
+        assert_eq!((packet[1], packet[8]), (16 << 2, 9), "{packet:?}");
+        messages += 1;
+    }
+    assert!(messages >= recorder.datagrams().len());
+    let _ = running.finish();
 }
 
 /// Its name has another address by and by, without any failure. The resolver then fails, then does

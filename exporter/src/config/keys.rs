@@ -12,8 +12,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::kind::{
-    Address, CollectorAddress, DirectionList, Directory, ElementList, Integer, Kind, Listen, Name,
-    OneOf, Patterns, PowerOfTwo, Time,
+    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, Integer, Kind,
+    Listen, Name, OneOf, Patterns, PowerOfTwo, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
 use super::{DuplicatesMode, Protocol};
@@ -190,7 +190,7 @@ keys! {
         DUPLICATES "duplicates": OneOf<DuplicatesMode> = OneOf(&[("mark", DuplicatesMode::Mark), ("drop", DuplicatesMode::Drop), ("keep", DuplicatesMode::Keep)]), (default DuplicatesMode::Mark),
             "A flow seen on several interfaces: \"mark\" the later ones, \"drop\" and count them, or \"keep\" all alike.";
     }
-    collector true "Who is told: one [[collector]] for each. All get everything." {
+    collector true "Who is told: one [[collector]] for each. All get everything, but for those that share it (balance)." {
         NAME "name": Name = Name, (optional "the address", "\"noc\""),
             "What logs and statistics call this collector; no two have the same name.";
         ADDRESS "address": CollectorAddress = CollectorAddress, (required "\"192.0.2.10:4739\""),
@@ -205,6 +205,14 @@ keys! {
             "The address to send from. Many collectors know exporters by it.";
         SOURCE_PORT "source-port": Integer<NonZeroU16> = Integer { min: NonZeroU16::MIN, max: NonZeroU16::MAX }, (optional "a free port, kept while the exporter runs", "49739"),
             "The UDP port to send from.";
+        SOURCE_INTERFACE "source-interface": Device = Device, (optional "that of the way to the collector", "\"mgmt0\""),
+            "The interface to send by, or the VRF device whose routes apply (SO_BINDTODEVICE).";
+        DSCP "dscp": Integer<u8> = Integer { min: 0, max: 63 }, (default 0),
+            "The differentiated services code point of datagrams to this collector, such as 16 (CS2), which RFC 4594 has for network management.";
+        TTL "ttl": Integer<u8> = Integer { min: 1, max: u8::MAX }, (optional "the system's, and 1 to a multicast group", "16"),
+            "The time to live (hop limit) of datagrams to this collector.";
+        BALANCE "balance": Name = Name, (optional "it gets everything", "\"pair\""),
+            "Collectors that have the same name here share the flows: each flow goes to one of them, the two directions of a conversation to the same one, whatever the interface. One that is away keeps its share, which waits for it. Other collectors get everything besides.";
         DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (optional "observation.domain-id", "1"),
             "Observation Domain ID towards this collector only.";
         TEMPLATE_INTERVAL "template-interval": Time = Time { min: Duration::from_secs(1), max: DAY }, (default Duration::from_mins(1)),

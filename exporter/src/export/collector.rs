@@ -140,6 +140,11 @@ impl CollectorHandle {
         self.made_from.0 == *config && self.made_from.1 == domain
     }
 
+    /// The name of those with whom it shares the flows; `None`: it gets all.
+    pub fn balance(&self) -> Option<&str> {
+        self.made_from.0.balance.as_deref()
+    }
+
     /// What it was sent.
     pub fn status(&self) -> CollectorStatus {
         super::lock(&self.status).clone()

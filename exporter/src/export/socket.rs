@@ -47,9 +47,42 @@ pub fn connect(
     } else {
         setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
     }
+    mark(&socket, config, peer)?;
     bind(&socket, config, peer, kept_port)?;
     socket.connect(&peer.into())?;
     Ok(socket.into())
+}
+
+/// What the datagrams' IP headers say, and by which interface they leave.
+fn mark(socket: &Socket, config: &config::Collector, peer: SocketAddr) -> io::Result<()> {
+    bind_to_interface(socket, config)?;
+    let traffic_class = u32::from(config.dscp) << 2;
+    match (peer, config.ttl.map(u32::from)) {
+        (SocketAddr::V4(_), ttl) => {
+            socket.set_tos_v4(traffic_class)?;
+            if let Some(ttl) = ttl {
+                socket.set_ttl_v4(ttl)?;
+                socket.set_multicast_ttl_v4(ttl)?;
+            }
+        }
+        (SocketAddr::V6(_), hops) => {
+            socket.set_tclass_v6(traffic_class)?;
+            if let Some(hops) = hops {
+                socket.set_unicast_hops_v6(hops)?;
+                socket.set_multicast_hops_v6(hops)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bind_to_interface(socket: &Socket, config: &config::Collector) -> io::Result<()> {
+    let Some(name) = &config.source_interface else {
+        return Ok(());
+    };
+    socket
+        .bind_device(Some(name.as_bytes()))
+        .map_err(|e| super::in_words(&e, &format!("cannot send by source-interface {name}")))
 }
 
 fn bind(
@@ -83,8 +116,9 @@ fn bind(
 }
 
 /// The local address that datagrams to the peer come from, by the routing; nothing is sent.
-pub fn local_address(peer: SocketAddr) -> io::Result<IpAddr> {
+pub fn local_address(config: &config::Collector, peer: SocketAddr) -> io::Result<IpAddr> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
+    bind_to_interface(&socket, config)?;
     socket.connect(&peer.into())?;
     socket
         .local_addr()?

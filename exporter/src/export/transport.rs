@@ -370,7 +370,7 @@ pub async fn address_facing(config: &config::Collector) -> io::Result<IpAddr> {
     let port = config.address.port.get();
     let peers = look_up(&config.address.host, port, config.source_address).await?;
     let peer = peers.first().ok_or(io::ErrorKind::NotFound)?;
-    socket::local_address(*peer)
+    socket::local_address(config, *peer)
 }
 
 fn register<R: 'static>(session: &mut Session, layout: &Layout<R>) {
