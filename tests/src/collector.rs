@@ -318,7 +318,12 @@ pub struct Datagram {
 impl Recorder {
     /// Binds the port on 127.0.0.1 of the namespace.
     pub fn start(namespace: &Namespace, port: u16) -> Self {
-        let socket = namespace.enter(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)));
+        Self::start_on(namespace, Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// Binds the port on an address of the namespace.
+    pub fn start_on(namespace: &Namespace, address: Ipv4Addr, port: u16) -> Self {
+        let socket = namespace.enter(|| UdpSocket::bind((address, port)));
         let socket = socket.unwrap_or_else(|error| panic!("UDP port {port}: {error}"));
         setsockopt(&socket, RcvBufForce, &BUFFER).expect("a large receive buffer");
         let patience = Some(Duration::from_millis(50));

@@ -100,10 +100,20 @@ pub struct Collector {
     pub protocol: Protocol,
     /// What its records tell; `None`: the default profile.
     pub elements: Option<Elements>,
+    /// A host name is looked up this often.
+    pub resolve_interval: Duration,
     /// The address to send from; `None`: the routing's choice.
     pub source_address: Option<IpAddr>,
     /// The port to send from; `None`: a free one, kept.
     pub source_port: Option<NonZeroU16>,
+    /// The interface to send by, or a VRF device; `None`: the routing's choice.
+    pub source_interface: Option<String>,
+    /// Differentiated services code point of datagrams, 0 to 63.
+    pub dscp: u8,
+    /// Time to live of datagrams, from 1; `None`: the system's default.
+    pub ttl: Option<u8>,
+    /// Collectors with the same name here share the flows; `None`: it gets all.
+    pub balance: Option<String>,
     /// Observation Domain ID towards this collector, if not [`Observation::domain_id`].
     pub domain_id: Option<u32>,
     /// Templates are sent again this often.
@@ -113,7 +123,7 @@ pub struct Collector {
     /// Octets of a message at most, without IP and UDP headers, 512 to 65507; `None`: what the
     /// path's MTU holds.
     pub max_message_size: Option<u16>,
-    /// Flow records a second at most; `None`: no limit.
+    /// Flow records a second at most; `None`: what an untuned receive buffer takes.
     pub rate_limit: Option<NonZeroU32>,
 }
 
@@ -128,7 +138,12 @@ impl Collector {
             elements: None,
             source_address: None,
             source_port: None,
+            source_interface: None,
+            dscp: (key::DSCP.presence.0)(),
+            ttl: None,
+            balance: None,
             domain_id: None,
+            resolve_interval: (key::RESOLVE_INTERVAL.presence.0)(),
             template_interval: (key::TEMPLATE_INTERVAL.presence.0)(),
             template_messages: (key::TEMPLATE_MESSAGES.presence.0)(),
             max_message_size: None,
@@ -286,8 +301,13 @@ impl Config {
             out.key(&key::ADDRESS, &target);
             out.key(&key::PROTOCOL, &collector.protocol);
             out.some(&key::ELEMENTS, collector.elements.as_ref());
+            out.key(&key::RESOLVE_INTERVAL, &collector.resolve_interval);
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
             out.some(&key::SOURCE_PORT, collector.source_port.as_ref());
+            out.some(&key::SOURCE_INTERFACE, collector.source_interface.as_ref());
+            out.key(&key::DSCP, &collector.dscp);
+            out.some(&key::TTL, collector.ttl.as_ref());
+            out.some(&key::BALANCE, collector.balance.as_ref());
             out.some(&key::DOMAIN_ID, collector.domain_id.as_ref());
             out.key(&key::TEMPLATE_INTERVAL, &collector.template_interval);
             out.key(&key::TEMPLATE_MESSAGES, &collector.template_messages);
