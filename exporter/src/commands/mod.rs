@@ -4,8 +4,10 @@ pub mod check;
 pub mod collect;
 pub mod detach;
 pub mod handover;
+pub mod replay;
 pub mod run;
 pub mod status;
+pub mod test_collector;
 mod zero;
 
 use std::fmt;
@@ -65,8 +67,10 @@ pub fn dispatch(command: &Command) -> ExitCode {
         Command::Collect(args) => collect::run(args),
         Command::Detach(args) => detach::run(args),
         Command::Handover(args) => handover::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
+        Command::TestCollector(args) => test_collector::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

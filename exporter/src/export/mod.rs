@@ -13,7 +13,7 @@ mod collectors;
 pub mod columns;
 pub mod kinds;
 pub mod layouts;
-mod pacing;
+pub(crate) mod pacing;
 mod transport;
 
 pub use account::CollectorStatus;
