@@ -64,6 +64,15 @@ pub enum Command {
     /// documentation. Says what was sent, what the collector should show and how to see it. The exit
     /// status is 1 if the collector's host answers that nobody listens.
     TestCollector(TestCollectorArgs),
+    /// Look for what keeps an exporter from working, or from seeing all packets
+    ///
+    /// The kernel and what it can do, privileges, the BPF file system; of each interface that is to
+    /// be observed what else is attached and what packets pass it by; of each collector the route,
+    /// the path's MTU and whether somebody listens (it is sent a message without records); the clock;
+    /// what an exporter left. Each finding says what to do. Nothing is changed, and what cannot be
+    /// looked at without privileges is said. The exit status is 1 if there is a problem, 0 if there
+    /// are warnings only.
+    Doctor(DoctorArgs),
     /// Ask the running exporter how it does
     ///
     /// Prints the ledger (what was observed, exported, is held, was lost and why), the collectors
@@ -279,6 +288,17 @@ impl From<DuplicatesName> for DuplicatesMode {
             DuplicatesName::Drop => Self::Drop,
         }
     }
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `status`.

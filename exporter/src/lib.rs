@@ -46,6 +46,7 @@ pub mod collector;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod export;
 pub mod ledger;
 pub mod meter;

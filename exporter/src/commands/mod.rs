@@ -3,6 +3,7 @@
 pub mod check;
 pub mod collect;
 pub mod detach;
+pub mod doctor;
 pub mod handover;
 pub mod replay;
 pub mod run;
@@ -66,6 +67,7 @@ pub fn dispatch(command: &Command) -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Collect(args) => collect::run(args),
         Command::Detach(args) => detach::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Handover(args) => handover::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Run(args) => run::run(args),
