@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -407,4 +408,41 @@ fn recorded_speed_is_kept_and_a_signal_ends_it_with_what_was_read() {
         .unwrap();
     assert_eq!(status.code(), Some(0), "{stdout}");
     assert!(stdout.contains("\"packets\":3,"), "{stdout}");
+}
+
+#[test]
+fn flows_from_a_pipe_are_printed_while_it_is_open() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ebpfix"))
+        .args(["replay", "-", "--format", "json", "--idle-timeout", "1s"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut pcap = Pcap::new(101);
+    pcap.packet(0, &ipv4(CLIENT, SERVER, 17, &udp(1, 2, 0)), 9999);
+    stdin.write_all(&pcap.0).unwrap();
+    stdin.flush().unwrap();
+    thread::sleep(Duration::from_millis(500));
+    pcap.0.clear();
+    pcap.packet(10_000, &ipv4(CLIENT, SERVER, 17, &udp(3, 4, 0)), 9999);
+    stdin.write_all(&pcap.0).unwrap();
+    stdin.flush().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let (sender, first) = channel();
+    let reader = thread::spawn(move || {
+        let mut first = [0; 19];
+        stdout.read_exact(&mut first).unwrap();
+        sender.send(first).unwrap();
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        rest
+    });
+    let first = first.recv_timeout(Duration::from_secs(20));
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    // Only now: what comes at the end is not meant.
+    assert_eq!(&first.unwrap(), b"{\"src\":\"192.0.2.1\",");
+    assert_eq!(reader.join().unwrap().lines().count(), 2);
 }

@@ -112,3 +112,63 @@ fn element(field: &Field) -> String {
         Registry::NetflowV9Scope => format!("scope {}", field.id()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ipfix::{Decoder, DecoderLimits};
+
+    use super::*;
+
+    #[test]
+    fn templates_are_shown_once_and_when_they_change_and_options_each_time() {
+        let mut decoder = Decoder::new(DecoderLimits::default());
+        let mut shown = Shown::default();
+        let mut sequence = 0;
+        let mut show = |sets: &[u8], records: u8| {
+            let length = u8::try_from(16 + sets.len()).unwrap();
+            let mut message = vec![
+                0, 10, 0, length, 0x6b, 5, 0, 0, 0, 0, 0, sequence, 0, 0, 0, 7,
+            ];
+            message.extend(sets);
+            sequence += records;
+            let decoded = decoder.decode(&(), &message).unwrap();
+            let source = "192.0.2.1:40000".parse().unwrap();
+            let sender = Sender::of(source, decoded.header());
+            shown.lines(sender, &decoded)
+        };
+        // sourceIPv4Address, interfaceName of any length, element 1 of enterprise 9.
+        let template = [
+            0, 2, 0, 24, 1, 0, 0, 3, 0, 8, 0, 4, 0, 82, 0xff, 0xff, 0x80, 1, 0, 2, 0, 0, 0, 9,
+        ];
+        let data = [1, 0, 0, 13, 192, 0, 2, 9, 2, b'l', b'o', 1, 2];
+        // Scope observationDomainId, samplingInterval.
+        let options_template = [0, 3, 0, 18, 1, 1, 0, 2, 0, 1, 0, 149, 0, 1, 0, 34, 0, 1];
+        let options = [1, 1, 0, 6, 7, 10];
+        assert_eq!(show(&template, 0), "");
+        assert_eq!(
+            show(&data, 1),
+            "template 256 of 192.0.2.1:40000, IPFIX, domain 7: sourceIPv4Address/4, \
+             interfaceName/variable, element 1 of enterprise 9/2\n"
+        );
+        assert_eq!(show(&data, 1), "");
+        assert_eq!(show(&template, 0), "");
+        assert_eq!(show(&data, 1), "");
+        show(&options_template, 0);
+        let told = "options of 192.0.2.1:40000, IPFIX, domain 7: observationDomainId=7 \
+                    samplingInterval=10\n";
+        assert_eq!(
+            show(&options, 1),
+            format!(
+                "options template 257 of 192.0.2.1:40000, IPFIX, domain 7: scope \
+                 observationDomainId/1, samplingInterval/1\n{told}"
+            )
+        );
+        assert_eq!(show(&options, 1), told);
+        // octetDeltaCount alone.
+        show(&[0, 2, 0, 12, 1, 0, 0, 1, 0, 1, 0, 1], 0);
+        assert_eq!(
+            show(&[1, 0, 0, 5, 1], 1),
+            "template 256 of 192.0.2.1:40000, IPFIX, domain 7: octetDeltaCount/1\n"
+        );
+    }
+}

@@ -159,7 +159,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "\n{} problems, {} warnings, {} not looked at",
+            "\nproblems: {}, warnings: {}, not looked at: {}",
             self.problems(),
             self.count(Severity::Warning),
             self.count(Severity::Unknown)

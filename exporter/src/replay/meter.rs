@@ -43,6 +43,8 @@ pub struct Meter {
     clock_ns: u64,
     /// When it is looked at the timeouts again.
     next_expiry_ns: u64,
+    /// It was looked at the timeouts since this was asked last.
+    looked: bool,
     /// The time of the first packet.
     first_ns: Option<u64>,
     packets: u64,
@@ -65,6 +67,7 @@ impl Meter {
             ended: Vec::new(),
             clock_ns: 0,
             next_expiry_ns: 0,
+            looked: false,
             first_ns: None,
             packets: 0,
             late: 0,
@@ -171,6 +174,13 @@ impl Meter {
         !self.ended.is_empty()
     }
 
+    /// Whether it was looked at the timeouts since this was asked last, and flows have ended that may
+    /// be taken, however few.
+    #[inline]
+    pub fn has_few(&mut self) -> bool {
+        std::mem::take(&mut self.looked) && !self.ended.is_empty()
+    }
+
     /// The flows that have ended since they were taken last.
     pub fn ended(&mut self) -> &mut Vec<EndedFlow> {
         &mut self.ended
@@ -225,6 +235,7 @@ impl Meter {
         let limit = self.ended.len() + EXPIRE_AT_ONCE;
         let moved = self.cache.expire(now_ns, limit, &mut self.ended);
         self.note(moved);
+        self.looked = true;
         // Where there is more to end the next look comes at once.
         if self.ended.len() < limit {
             self.next_expiry_ns = now_ns.saturating_add(EXPIRE_EVERY_NS);

@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use ipfix::Protocol;
 
@@ -59,7 +59,10 @@ pub struct Target {
 pub struct Sink(Inner);
 
 enum Inner {
-    Lines(Lines),
+    Lines {
+        lines: Lines,
+        flushed: Instant,
+    },
     Collector {
         target: Target,
         /// Since the first record: its clock begins with the capture's.
@@ -70,7 +73,10 @@ enum Inner {
 impl Sink {
     /// Printed.
     pub fn output(output: Output) -> Self {
-        Self(Inner::Lines(output.lines()))
+        Self(Inner::Lines {
+            lines: output.lines(),
+            flushed: Instant::now(),
+        })
     }
 
     /// Sent to a collector.
@@ -92,14 +98,21 @@ impl Sink {
         first: UnixTime,
         now: UnixTime,
     ) -> io::Result<()> {
+        /// So that a reader sees flows soon.
+        const FLUSH_EVERY: Duration = Duration::from_millis(200);
         match &mut self.0 {
-            Inner::Lines(lines) => {
+            Inner::Lines { lines, flushed } => {
                 let mut count = Count::ZERO;
                 for record in &records {
                     lines.add(&FlowJson::from(record));
                     count += Count::new(record.metrics.packets, record.metrics.bytes);
                 }
-                lines.flush_if_much()?;
+                if flushed.elapsed() >= FLUSH_EVERY {
+                    lines.flush()?;
+                    *flushed = Instant::now();
+                } else {
+                    lines.flush_if_much()?;
+                }
                 ledger.export(count);
                 Ok(())
             }
@@ -123,7 +136,7 @@ impl Sink {
     /// Writes what is left, or waits a moment for a collector's answer.
     fn finish(&mut self) -> io::Result<Option<Sent>> {
         match &mut self.0 {
-            Inner::Lines(lines) => lines.flush().map(|()| None),
+            Inner::Lines { lines, .. } => lines.flush().map(|()| None),
             Inner::Collector { sender: None, .. } => Ok(Some(Sent::default())),
             Inner::Collector {
                 sender: Some(sender),
@@ -159,6 +172,7 @@ pub struct Replay {
     ledger: Arc<Ledger>,
     sink: Sink,
     pace: Option<Pace>,
+    handed_on: Instant,
 }
 
 /// What became of captures.
@@ -187,6 +201,7 @@ impl Replay {
             ledger,
             sink,
             pace,
+            handed_on: Instant::now(),
         }
     }
 
@@ -197,6 +212,9 @@ impl Replay {
         input: Box<dyn io::Read>,
         stop: &AtomicBool,
     ) -> io::Result<Result<(), CaptureError>> {
+        /// Flows wait no longer than this for others to be handed on with, where packets come
+        /// slowly, as by a pipe from a program that captures.
+        const AT_LEAST_EVERY: Duration = Duration::from_millis(200);
         /// Packets between two looks at `stop`.
         const LOOK_EVERY: u64 = 4096;
         let mut capture = match Capture::open(input, &mut self.interfaces) {
@@ -234,7 +252,10 @@ impl Replay {
                     }
                 }
             }
-            if self.meter.packet(&packet, &self.interfaces) {
+            if self.meter.packet(&packet, &self.interfaces)
+                || self.meter.has_few() && self.handed_on.elapsed() >= AT_LEAST_EVERY
+            {
+                self.handed_on = Instant::now();
                 hand_on(
                     &mut self.meter,
                     &self.interfaces,
