@@ -95,6 +95,9 @@ fn of(
                 .collect(),
         ));
     }
+    findings.extend(offload(
+        &inspect::active_features(&interface.name).unwrap_or_default(),
+    ));
     findings.extend(relations(&interface.name));
     findings
         .into_iter()
@@ -142,6 +145,19 @@ pub(super) fn xdp_programs(names: &[String]) -> Option<Finding> {
                 names.join(", ")
             ),
             "ip link show says more; ip link set dev NAME xdp off takes them off",
+        )
+    })
+}
+
+/// What the hardware may do by itself.
+pub(super) fn offload(features: &[String]) -> Option<Finding> {
+    let active = |name: &str| features.iter().any(|feature| feature == name);
+    active("hw-tc-offload").then(|| {
+        Finding::warning(
+            INTERFACE,
+            "its hardware may carry out filters and forward by itself (hw-tc-offload): such packets \
+             are not seen",
+            "ethtool -K NAME hw-tc-offload off, unless nothing uses it (tc filter show, in_hw)",
         )
     })
 }

@@ -120,6 +120,9 @@ fn of_interfaces() -> Vec<Finding> {
         "firewall (7)".to_owned(),
         "8".to_owned(),
     ]));
+    let features = ["hw-tc-offload", "rx-gro"].map(str::to_owned);
+    findings.extend(interfaces::offload(&features));
+    findings.extend(interfaces::offload(&features[1..]));
     let filters = [("bpf", 1), ("flower", 2)].map(|(kind, priority)| Filter {
         priority,
         kind: kind.to_owned(),

@@ -397,6 +397,32 @@ pub fn query_tcx(if_index: u32, direction: Direction) -> io::Result<Vec<u32>> {
     Ok(ids.into_iter().take(count as usize).collect())
 }
 
+/// Asks a device's driver (`SIOCETHTOOL`). The command is the first word of `request`, and the answer
+/// takes its place.
+///
+/// The command decides how much is written: the caller has to give a command that writes no more
+/// than `request` has room for, which is why this is for [`super::inspect`] alone.
+pub(super) fn ethtool(name: &str, request: &mut [u32]) -> io::Result<()> {
+    const SIOCETHTOOL: u32 = 0x8946;
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    // SAFETY: all zero is a valid `ifreq`.
+    let mut asked: libc::ifreq = unsafe { mem::zeroed() };
+    let room = asked.ifr_name.len() - 1;
+    if name.len() > room {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    for (to, from) in asked.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    asked.ifr_ifru.ifru_data = request.as_mut_ptr().cast();
+    // SAFETY: a name that ends with NUL, and a buffer that outlives the call.
+    let failed = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL.into(), &raw mut asked) };
+    if failed < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Whether something keeps the clock right; `None` where the system does not tell.
 pub fn clock_is_synchronised() -> Option<bool> {
     let mut state = MaybeUninit::<libc::timex>::zeroed();

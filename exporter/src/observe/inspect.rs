@@ -125,6 +125,47 @@ pub fn clock_is_synchronised() -> Option<bool> {
     bpf::clock_is_synchronised()
 }
 
+/// Names of the offloads that are at work on a device, as `ethtool -k` knows them.
+pub fn active_features(name: &str) -> io::Result<Vec<String>> {
+    const GET_SIZES: u32 = 0x37;
+    const GET_NAMES: u32 = 0x1b;
+    const GET_FEATURES: u32 = 0x3a;
+    const FEATURES: u32 = 4;
+    const NAME_OCTETS: usize = 32;
+    /// Command, number of the set or of blocks, and length.
+    const HEAD: usize = 3;
+    /// Words of a block of 32 features: available, requested, active, never changed.
+    const BLOCK: usize = 4;
+    /// No kernel has so many; room for more than it says, as the names come without a limit.
+    const MOST: usize = 1024;
+
+    let mut sizes = [GET_SIZES, 0, 1 << FEATURES, 0, 0];
+    bpf::ethtool(name, &mut sizes)?;
+    let count = usize::try_from(sizes[4]).unwrap_or(MOST).min(MOST);
+    let mut names = vec![0_u32; HEAD + MOST * NAME_OCTETS / 4];
+    names[..2].copy_from_slice(&[GET_NAMES, FEATURES]);
+    bpf::ethtool(name, &mut names)?;
+    let blocks = count.div_ceil(32);
+    let mut features = vec![0_u32; 2 + blocks * BLOCK];
+    features[..2].copy_from_slice(&[GET_FEATURES, u32::try_from(blocks).unwrap_or(0)]);
+    bpf::ethtool(name, &mut features)?;
+
+    let octets: Vec<u8> = names[HEAD..]
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect();
+    let is_active = |place: &usize| {
+        let active = features.get(2 + place / 32 * BLOCK + 2).copied();
+        active.unwrap_or(0) >> (place % 32) & 1 == 1
+    };
+    let name_at = |place: usize| {
+        let text = octets.get(place * NAME_OCTETS..)?.get(..NAME_OCTETS)?;
+        let text = text.split(|octet| *octet == 0).next()?;
+        Some(String::from_utf8_lossy(text).into_owned())
+    };
+    Ok((0..count).filter(is_active).filter_map(name_at).collect())
+}
+
 /// What `uname -r` says, and its first two numbers.
 pub fn kernel() -> (String, Option<(u32, u32)>) {
     let release = bpf::kernel_release();
@@ -136,4 +177,22 @@ pub fn kernel() -> (String, Option<(u32, u32)>) {
 /// without; `None`: not at all.
 pub fn has_ethernet_header(link_type: u16) -> Option<bool> {
     super::attach::has_ethernet_header(link_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopbacks_features_are_known() {
+        let features = active_features("lo").unwrap();
+        // It is a netif that never needs a checksum.
+        assert!(
+            features.iter().any(|name| name == "loopback"),
+            "{features:?}"
+        );
+        assert!(features.iter().all(|name| !name.is_empty()), "{features:?}");
+        assert!(active_features("no-such-device").is_err());
+        assert!(active_features("a name that no device can ever have").is_err());
+    }
 }

@@ -18,6 +18,8 @@ use ebpfix_tests::{Lab, Nfcapd, Process};
 use nix::sys::signal::Signal;
 
 const PORT: u16 = 9001;
+/// pmacctd pauses for seconds on its way.
+const QUIET: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_mins(5);
 
 fn main() {
@@ -132,7 +134,7 @@ fn run(runner: Runner, capture: &Path) -> Outcome {
     let began = Instant::now();
     let mut process = lab.start(&namespace, &runner.program(&lab, capture));
     let mut outcome = Outcome::default();
-    // Not all of them end by themselves: two seconds without work count as the end.
+    // Not all of them end by themselves: a while without work counts as the end.
     let mut worked = began;
     while process.is_running() && began.elapsed() < PATIENCE {
         let (cpu, peak_kib) = usage(&process);
@@ -141,7 +143,7 @@ fn run(runner: Runner, capture: &Path) -> Outcome {
         }
         outcome.cpu = outcome.cpu.max(cpu);
         outcome.peak_kib = outcome.peak_kib.max(peak_kib);
-        if worked.elapsed() > Duration::from_secs(2) {
+        if worked.elapsed() > QUIET {
             break;
         }
         std::thread::sleep(Duration::from_millis(5));
