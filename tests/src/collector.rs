@@ -55,10 +55,27 @@ impl Nfcapd {
 
     /// Starts it on an address of the namespace.
     pub fn start_on(lab: &Lab, namespace: &Namespace, address: &str, port: u16) -> Self {
+        Self::start_with(lab, namespace, address, port, &["-B", "4000000"])
+    }
+
+    /// Starts it on 127.0.0.1 of the namespace with the receive buffer that the system gives.
+    pub fn start_untuned(lab: &Lab, namespace: &Namespace, port: u16) -> Self {
+        Self::start_with(lab, namespace, "127.0.0.1", port, &[])
+    }
+
+    fn start_with(
+        lab: &Lab,
+        namespace: &Namespace,
+        address: &str,
+        port: u16,
+        more: &[&str],
+    ) -> Self {
         let folder = lab.folder().join(format!("nfcapd.{port}"));
         fs::create_dir_all(&folder).expect("a folder for nfcapd");
         let program = Program::new("nfcapd")
-            .args(["-b", address, "-t", "86400", "-B", "4000000", "-p"])
+            .args(["-b", address, "-t", "86400"])
+            .args(more.iter().copied())
+            .arg("-p")
             .arg(port.to_string())
             .arg("-w")
             .arg(&folder);

@@ -3,9 +3,12 @@
 pub mod check;
 pub mod collect;
 pub mod detach;
+pub mod doctor;
 pub mod handover;
+pub mod replay;
 pub mod run;
 pub mod status;
+pub mod test_collector;
 mod zero;
 
 use std::fmt;
@@ -66,9 +69,12 @@ pub fn dispatch(command: &Command) -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Collect(args) => collect::run(args),
         Command::Detach(args) => detach::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Handover(args) => handover::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
+        Command::TestCollector(args) => test_collector::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

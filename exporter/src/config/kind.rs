@@ -627,7 +627,7 @@ fn integer(value: &DeValue<'_>) -> Option<u64> {
 }
 
 /// `90s`, `1m30s`, `500ms`: numbers with units, at least one, added up.
-fn time(text: &str) -> Option<Duration> {
+pub(crate) fn time(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {

@@ -19,6 +19,8 @@ use std::time::Duration;
 use keys::{Key, TABLES};
 use kind::Kind;
 
+pub(crate) use kind::time;
+
 pub use crate::export::columns::Elements;
 pub use crate::meter::DuplicatesMode;
 pub use ebpfix_probes::abi::Timestamps;

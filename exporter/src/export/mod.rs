@@ -14,7 +14,7 @@ mod collectors;
 pub mod columns;
 pub mod kinds;
 pub mod layouts;
-mod pacing;
+pub(crate) mod pacing;
 mod resolver;
 mod socket;
 mod transport;

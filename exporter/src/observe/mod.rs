@@ -10,6 +10,7 @@ mod bpf;
 pub mod drain;
 mod error;
 pub mod fetcher;
+pub mod inspect;
 pub mod links;
 #[allow(unsafe_code)]
 mod mapped;
