@@ -4,26 +4,30 @@
 //! which interfaces there are (`interfaces`), who asks how it goes ([`control`], [`status`]).
 
 pub mod control;
+mod desk;
 mod interfaces;
 mod kept;
 mod manager;
 mod metering;
+mod onlookers;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{Collectors, Shared, address_facing};
+use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
+use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
     AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
+use desk::Desk;
 use interfaces::Watched;
 use kept::{Kept, past};
 use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
-use status::Sources;
+use status::{ConfigurationStatus, Reloaded, Sources};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -33,7 +37,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 pub(crate) use kept::count;
 
@@ -148,7 +152,13 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     drop(inheritance);
 
     let mut daemon = Daemon {
+        started: config.clone(),
         config,
+        configuration: ConfigurationStatus {
+            file: file.map(|file| file.display().to_string()),
+            read_ms: now_ms,
+            ..ConfigurationStatus::default()
+        },
         file: file.map(Path::to_owned),
         began,
         sources,
@@ -181,6 +191,9 @@ impl Drop for Inheritance {
 /// The daemon while it runs.
 struct Daemon {
     config: Config,
+    /// That with which it began.
+    started: Config,
+    configuration: ConfigurationStatus,
     file: Option<PathBuf>,
     began: Instant,
     sources: Sources,
@@ -201,7 +214,7 @@ impl Daemon {
         control: &Control,
         links: &mut Links,
     ) -> Option<Client> {
-        let (hand_over, mut handed_over) = mpsc::channel(1);
+        let (desk, mut orders) = Desk::new(self.meter.clone(), self.shared.subscribe());
         let mut share = tokio::time::interval(SHARE_EVERY);
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut watchdog = Watchdog::new();
@@ -212,12 +225,14 @@ impl Daemon {
             tokio::select! {
                 _ = signals.terminate.recv() => return None,
                 _ = signals.interrupt.recv() => return None,
-                Some(client) = handed_over.recv() => return Some(client),
-                _ = signals.hangup.recv() => {
-                    manager::reloading();
-                    self.reload();
-                    manager::ready(&self.summary());
-                }
+                Some((question, client)) = orders.recv() => match question {
+                    Question::Handover => return Some(client),
+                    question => {
+                        let reply = self.answer(&question);
+                        tokio::spawn(async move { control::write_reply(client, &reply).await });
+                    }
+                },
+                _ = signals.hangup.recv() => { self.reload(); }
                 _ = share.tick() => self.share(),
                 _ = alive.tick() => {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
@@ -237,23 +252,8 @@ impl Daemon {
                     }
                 }
                 client = control.accept() => match client {
-                    Ok(mut client) => {
-                        let answer = self.status();
-                        let hand_over = hand_over.clone();
-                        tokio::spawn(async move {
-                            let reply = match control::read_request(&mut client).await {
-                                Ok(Question::Status) => answer,
-                                Ok(Question::Handover) => match hand_over.try_send(client) {
-                                    Ok(()) => return,
-                                    Err(refused) => {
-                                        client = refused.into_inner();
-                                        Reply::Error("the exporter is ending already".to_owned())
-                                    }
-                                },
-                                Err(error) => Reply::Error(error),
-                            };
-                            control::write_reply(client, &reply).await;
-                        });
+                    Ok(client) => {
+                        tokio::spawn(desk.clone().serve(client));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept on the control socket");
@@ -286,47 +286,67 @@ impl Daemon {
         let ledger = self.sources.ledger();
         if let Some(client) = successor {
             self.kept.page.update(|account| account.handed_over = 1);
-            let reply = match serde_json::to_value(ledger) {
-                Ok(value) => Reply::Ok(value),
-                Err(error) => Reply::Error(error.to_string()),
-            };
-            control::write_last_reply(client, &reply).await;
+            control::write_last_reply(client, &Reply::ok(&ledger)).await;
         }
         ledger
     }
 
-    /// Reads the configuration again. What is wrong with it is said, and the old one stays.
-    fn reload(&mut self) {
-        let Some(file) = self.file.clone() else {
-            tracing::warn!("SIGHUP: there is no configuration file to read again");
-            return;
-        };
-        let loaded = match Config::load(&file) {
-            Ok(loaded) => loaded,
+    /// Reads the configuration again, and tells the service manager meanwhile.
+    fn reload(&mut self) -> Reloaded {
+        manager::reloading();
+        let outcome = self.try_reload();
+        let reloaded = match outcome {
+            Ok(warnings) => {
+                self.configuration.read_ms = UnixTime::from(SystemTime::now()).millis();
+                self.configuration.errors.clear();
+                let restart = &self.configuration.restart;
+                Reloaded {
+                    applied: true,
+                    warnings,
+                    restart: restart.iter().map(|key| (*key).to_owned()).collect(),
+                    ..Reloaded::default()
+                }
+            }
             Err(errors) => {
-                for line in errors.to_string().lines() {
-                    tracing::error!("{line}");
+                for error in &errors {
+                    tracing::error!("{error}");
                 }
                 tracing::error!("the configuration in force stays");
-                return;
+                self.configuration.errors.clone_from(&errors);
+                Reloaded {
+                    errors,
+                    ..Reloaded::default()
+                }
             }
         };
-        for warning in &loaded.warnings {
+        manager::ready(&self.summary());
+        reloaded
+    }
+
+    /// Goes over to the configuration as it is in its file now: what is odd about it, or what is wrong
+    /// with it, and the old one stays.
+    fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
+        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let Some(file) = self.file.clone() else {
+            return Err(lines(
+                "there is no configuration file to read again".to_owned(),
+            ));
+        };
+        let loaded = Config::load(&file).map_err(|errors| lines(errors.to_string()))?;
+        let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
-        for key in needing_restart(&self.config, &new) {
-            tracing::warn!(key, "changed, but takes effect at the next start only");
-        }
         let domain = new.observation.domain_id;
-        match self.collectors.set(&new.collectors, domain, &self.ledger) {
-            Ok(export) => {
-                let _ = self.meter.send(Command::Export(export));
-            }
-            Err(error) => {
-                tracing::error!(%error, "the collectors in force stay");
-                return;
-            }
+        let export = self
+            .collectors
+            .set(&new.collectors, domain, &self.ledger)
+            .map_err(|error| lines(error.to_string()))?;
+        let _ = self.meter.send(Command::Export(export));
+        self.configuration.restart = needing_restart(&self.started, &new);
+        for key in &self.configuration.restart {
+            tracing::warn!(key, "changed, but takes effect at the next start only");
         }
         let _ = self.meter.send(Command::Policy(policy(&new)));
         let _ = self
@@ -336,9 +356,51 @@ impl Daemon {
             .tables
             .set_sampling(new.observation.sampling.get());
         self.watched.set_wanted(new.observation.interfaces.clone());
+        // One that was set at the control socket stays as long as the file says what it said.
+        if new.log.level != self.config.log.level {
+            logging::set_level(new.log.level);
+        }
         self.config = new;
         self.share();
         tracing::info!(file = %file.display(), "the configuration was read again");
+        Ok(warnings)
+    }
+
+    /// The answer to a question about the daemon itself.
+    fn answer(&mut self, question: &Question) -> Reply {
+        match question {
+            Question::Interfaces => Reply::ok(&self.watched.status()),
+            Question::Collectors => {
+                let collectors = self.collectors.running().iter();
+                Reply::ok(&collectors.map(CollectorHandle::status).collect::<Vec<_>>())
+            }
+            Question::Templates { collector } => self.templates(collector.as_deref()),
+            Question::Reload => Reply::ok(&self.reload()),
+            _ => self.status(),
+        }
+    }
+
+    fn templates(&self, collector: Option<&str>) -> Reply {
+        let collectors: Vec<_> = self
+            .collectors
+            .running()
+            .iter()
+            .map(|handle| (handle.status(), handle))
+            .filter(|(status, _)| collector.is_none_or(|name| name == status.name))
+            .map(|(status, handle)| {
+                serde_json::json!({
+                    "collector": status.name,
+                    "protocol": status.protocol,
+                    "templates": handle.templates(),
+                })
+            })
+            .collect();
+        match collector {
+            Some(name) if collectors.is_empty() => {
+                Reply::Error(format!("no collector is called {name:?}"))
+            }
+            _ => Reply::ok(&collectors),
+        }
     }
 
     fn status(&mut self) -> Reply {
@@ -347,11 +409,12 @@ impl Daemon {
             self.config.metering.max_flows.get(),
             self.collectors.running(),
             self.watched.status(),
+            ConfigurationStatus {
+                log_level: logging::level(),
+                ..self.configuration.clone()
+            },
         );
-        match serde_json::to_value(&status) {
-            Ok(value) => Reply::Ok(value),
-            Err(error) => Reply::Error(error.to_string()),
-        }
+        Reply::ok(&status)
     }
 
     /// One line for `systemctl status`.
@@ -479,7 +542,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("observation.log-records", o.log_records != n.log_records),
         ("daemon", old.daemon != new.daemon),
         ("metrics", old.metrics != new.metrics),
-        ("log", old.log != new.log),
+        ("log.format", old.log.format != new.log.format),
     ];
     changed
         .into_iter()
