@@ -56,6 +56,12 @@ pub enum Command {
     /// Flows that have not ended, with what their record in progress has counted: which, in which order
     /// and how many, one by one or added up by any fields.
     Flows(FlowsArgs),
+    /// Watch flows, talkers, services and interfaces
+    ///
+    /// A screen of what counts most, second by second; ? shows the keys. It asks the running exporter,
+    /// or with -i it observes these interfaces by itself (as root) and takes its programs off again.
+    /// Where stdout is no terminal, or a dumb one, it writes lines.
+    Top(TopArgs),
     /// Show the templates that the running exporter announces to its collectors
     Templates(TemplatesArgs),
     /// Have the running exporter read its configuration again

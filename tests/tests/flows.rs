@@ -118,6 +118,12 @@ fn flows_that_are_held_are_shown_sorted_filtered_and_added_up() {
         ]
     );
 
+    lines_for_programs_and_people(&ask);
+    mistakes_are_told(&ask);
+    let _ = ebpfix.stop();
+}
+
+fn lines_for_programs_and_people(ask: &dyn Fn(&[&str]) -> Finished) {
     let csv = ask(&["--csv", "--by", "proto", "--top", "1", "--reverse"]).success();
     assert!(
         csv.stdout
@@ -154,7 +160,9 @@ fn flows_that_are_held_are_shown_sorted_filtered_and_added_up() {
         table.ends_with("\n2 of 22 flows: 4 packets, 196 bytes\n"),
         "{table}"
     );
+}
 
+fn mistakes_are_told(ask: &dyn Fn(&[&str]) -> Finished) {
     for (arguments, said) in [
         (
             &["tcp", "port", "80"][..],
@@ -169,7 +177,6 @@ fn flows_that_are_held_are_shown_sorted_filtered_and_added_up() {
         assert_eq!(done.status.code(), Some(1));
         assert!(done.stderr.starts_with(said), "{}", done.stderr);
     }
-    let _ = ebpfix.stop();
 }
 
 #[test]

@@ -86,6 +86,33 @@ impl FlowsArgs {
     }
 }
 
+/// Arguments of `top`.
+#[derive(Debug, Args)]
+#[command(after_long_help = FILTERS)]
+pub struct TopArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Only these flows; all words together are one filter, see below
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Observe this interface, without an exporter; may be given several times
+    #[arg(short, long, value_name = "NAME")]
+    pub interface: Vec<String>,
+    /// Between two looks
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// No colours; as if NO_COLOR were set
+    #[arg(long)]
+    pub no_color: bool,
+    /// Write lines instead of a screen, as it is done where the terminal is none or dumb
+    #[arg(short, long)]
+    pub batch: bool,
+    /// End after so many looks
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub iterations: Option<u32>,
+}
+
 /// Arguments of `templates`.
 #[derive(Debug, Args)]
 pub struct TemplatesArgs {

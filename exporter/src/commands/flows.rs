@@ -138,7 +138,7 @@ fn summary(answer: &Answer<Row>) -> String {
         matched.flows, seen.flows, matched.packets, matched.bytes
     );
     if duplicates.flows > 0 {
-        let _ = write!(text, "; {} duplicates left out", duplicates.flows);
+        let _ = write!(text, "; not in this sum: {} duplicates", duplicates.flows);
     }
     if *truncated {
         let _ = write!(

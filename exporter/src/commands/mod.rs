@@ -9,6 +9,7 @@ pub mod orders;
 pub mod run;
 pub mod status;
 pub mod templates;
+pub mod top;
 mod zero;
 
 use std::fmt;
@@ -74,6 +75,7 @@ pub fn dispatch(command: &Command) -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
         Command::Templates(args) => templates::run(args),
+        Command::Top(args) => top::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -579,7 +579,8 @@ fn losses(dropped: &[Tally; DROP_REASONS]) -> Losses {
         .collect()
 }
 
-fn loss_reason(reason: DropReason) -> LossReason {
+/// The ledger's name for what the kernel dropped a packet for.
+pub fn loss_reason(reason: DropReason) -> LossReason {
     match reason {
         DropReason::NotIp => LossReason::NotIp,
         DropReason::Truncated => LossReason::Truncated,

@@ -40,6 +40,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 pub(crate) use kept::count;
+pub(crate) use metering::loss_reason;
 
 /// How long collectors get, at the end, for what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(10);

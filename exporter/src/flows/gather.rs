@@ -75,11 +75,10 @@ impl Query {
     }
 
     /// Whether flows that are duplicates of others count: where a sum does not tell at which place of
-    /// this host packets were seen, nor is asked for one, each is to count once.
+    /// this host packets were seen, nor is asked for one, each is to count once. Of single flows all
+    /// are rows, and their total is such a sum.
     pub fn counts_duplicates(&self) -> bool {
-        self.by.is_empty()
-            || self.by.iter().any(|field| field.is_place())
-            || self.filter.names_place()
+        self.by.iter().any(|field| field.is_place()) || self.filter.names_place()
     }
 }
 
@@ -110,7 +109,8 @@ pub struct Answer<R = Row> {
     pub seen: Total,
     /// Those that the filter took and that count.
     pub matched: Total,
-    /// Those that the filter took and that do not count, being duplicates.
+    /// Those that the filter took and that do not count, being duplicates: only among single flows are
+    /// they rows.
     pub duplicates: Total,
     /// Rows that there would be without a limit.
     pub rows_in_all: u64,
@@ -260,9 +260,12 @@ impl Gather {
         }
         if flow.duplicate == Some(true) && !self.counts_duplicates {
             self.duplicates.add(flow);
-            return;
+            if !self.query.by.is_empty() {
+                return;
+            }
+        } else {
+            self.matched.add(flow);
         }
-        self.matched.add(flow);
         match &mut self.found {
             Found::Flows { flows, worst } => {
                 let value = self.query.sort.of(flow);
@@ -301,7 +304,7 @@ impl Gather {
     /// The answer.
     pub fn finish(self) -> Answer {
         let (mut rows, rows_in_all) = match self.found {
-            Found::Flows { flows, .. } => (flows, self.matched.flows),
+            Found::Flows { flows, .. } => (flows, self.matched.flows + self.duplicates.flows),
             Found::Sums { by, sums, .. } => {
                 let rows_in_all = sums.len() as u64 + self.beyond;
                 let row = |(key, sums)| Row::Sum {
@@ -512,7 +515,8 @@ mod tests {
         };
         let flows = [flow(1, 80, 5), again];
         for (json, packets, duplicates) in [
-            (r"{}", 10, 0),
+            (r"{}", 5, 1),
+            (r#"{"filter":"on eth*"}"#, 10, 0),
             (r#"{"by":["src"]}"#, 5, 1),
             (r#"{"by":["src","interface"]}"#, 10, 0),
             (r#"{"by":["src"],"filter":"on eth1"}"#, 5, 0),
@@ -522,6 +526,9 @@ mod tests {
             let answer = gather(query(json), &flows);
             assert_eq!(answer.matched.packets, packets, "{json}");
             assert_eq!(answer.duplicates.flows, duplicates, "{json}");
+            if json == "{}" {
+                assert_eq!((answer.rows.len(), answer.rows_in_all), (2, 2));
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ebpfix_probes::abi::{FlowId, FlowMetrics};
 use serde::{Deserialize, Serialize};
 
+use super::field::Field;
 use super::gather::{Answer, Gather, Query, Row};
 use crate::ledger::Count;
 use crate::record::{FlowEndReason, FlowJson, Record, UnixTime};
@@ -22,7 +23,7 @@ pub struct Interval {
 }
 
 /// What an interval was, in answer to a [`Query`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "R: Deserialize<'de>"))]
 pub struct Report<R = Row> {
     /// When it ended.
@@ -68,7 +69,9 @@ impl Interval {
         // The memory of a busy interval is not kept for a quiet one.
         let flows = std::mem::take(&mut self.flows);
         let missed = std::mem::take(&mut self.missed);
-        let most = (!query.counts_duplicates() || query.by.is_empty()).then(|| owners(&flows));
+        let tells = query.by.is_empty() || query.by.contains(&Field::Duplicate);
+        let asks = tells || !query.counts_duplicates() || query.filter.names_place();
+        let most = asks.then(|| owners(&flows));
         let mut gather = Gather::new(query);
         for (id, metrics) in &flows {
             let record = Record {
@@ -131,7 +134,7 @@ fn owners(flows: &HashMap<FlowId, FlowMetrics>) -> HashMap<Everywhere, (u64, &Fl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::{Field, Value};
+    use crate::flows::Value;
     use ebpfix_probes::abi::{ETH_P_IP, IpAddress};
 
     fn id(if_index: u32, direction: u8, port: u16) -> FlowId {

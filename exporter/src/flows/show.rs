@@ -250,6 +250,7 @@ fn cell(field: Field, row: &Value) -> String {
             Some(true) => "yes".to_owned(),
             _ => unknown(),
         },
+        (Field::Service, _) if is_icmp(row) => number.map_or_else(unknown, type_and_code),
         (Field::EthType, _) => number.map_or_else(unknown, |number| format!("{number:#06x}")),
         (Field::Start | Field::End, Value::String(time)) => time.replace('T', " ").replace('Z', ""),
         (_, Value::String(text)) => printable(text),
@@ -287,24 +288,37 @@ pub fn protocol(row: &Value) -> String {
 }
 
 fn end(row: &Value, address: Field, port: Field, mac: Field) -> String {
-    const ICMP: [Option<u64>; 2] = [Some(1), Some(58)];
     let Some(text) = row[address.name()].as_str() else {
         return row[mac.name()].as_str().map_or_else(unknown, printable);
     };
     let address = printable(text);
-    let is_icmp = ICMP.contains(&row["proto"].as_u64());
     match row[port.name()].as_u64() {
-        Some(port_or_type) if is_icmp => {
+        Some(type_code) if is_icmp(row) => {
             if port == Field::Dport {
-                format!("{address} {}.{}", port_or_type >> 8, port_or_type & 0xff)
+                format!("{address} {}", type_and_code(type_code))
             } else {
                 address
             }
         }
+        // A protocol without ports has 0 there.
+        Some(0) if !has_ports(row) => address,
         Some(port) if address.contains(':') => format!("[{address}]:{port}"),
         Some(port) => format!("{address}:{port}"),
         None => address,
     }
+}
+
+fn is_icmp(row: &Value) -> bool {
+    matches!(row["proto"].as_u64(), Some(1 | 58))
+}
+
+/// TCP, UDP, DCCP, SCTP, UDP-Lite.
+fn has_ports(row: &Value) -> bool {
+    matches!(row["proto"].as_u64(), Some(6 | 17 | 33 | 132 | 136))
+}
+
+fn type_and_code(port: u64) -> String {
+    format!("{}.{}", port >> 8, port & 0xff)
 }
 
 fn duration(row: &Value) -> Option<String> {
