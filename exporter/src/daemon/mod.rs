@@ -9,6 +9,7 @@ mod interfaces;
 mod kept;
 mod manager;
 mod metering;
+pub mod metrics;
 mod onlookers;
 pub mod status;
 
@@ -27,9 +28,9 @@ use interfaces::Watched;
 use kept::{Kept, past};
 use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
-use status::{ConfigurationStatus, Reloaded, Sources};
+use status::{ConfigurationStatus, Reloaded, Sources, Status};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +38,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use kept::count;
 pub(crate) use metering::loss_reason;
@@ -63,6 +64,9 @@ pub enum DaemonError {
     /// The system.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
+    /// The metrics' listener.
+    #[error("metrics.listen: cannot listen at {0}: {1}")]
+    Metrics(SocketAddr, io::Error),
     /// A layout that cannot be: a defect.
     #[error("the layouts of this version are damaged: {0}")]
     Layout(#[from] ipfix::LayoutError),
@@ -79,6 +83,8 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let control = Control::bind(&config.daemon.run_dir, &config.daemon.control_socket())
         .await
         .map_err(DaemonError::Control)?;
+    let (scrapes, scraped) = mpsc::channel(1);
+    let metrics = listen_for_metrics(&config, &scrapes)?;
 
     // kernel programs and tables: those of an exporter before this one, if it left any
     let now_ms = UnixTime::from(SystemTime::now()).millis();
@@ -169,8 +175,12 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         watched,
         meter,
         kept,
+        metrics,
+        scrapes,
     };
-    let successor = daemon.serve(&mut signals, &control, &mut links).await;
+    let successor = daemon
+        .serve(&mut signals, &control, scraped, &mut links)
+        .await;
     Ok(daemon.stop(thread, successor).await)
 }
 
@@ -204,6 +214,8 @@ struct Daemon {
     watched: Watched,
     meter: Sender<Command>,
     kept: Kept,
+    metrics: Option<metrics::Listener>,
+    scrapes: metrics::Scrapes,
 }
 
 impl Daemon {
@@ -213,6 +225,7 @@ impl Daemon {
         &mut self,
         signals: &mut Signals,
         control: &Control,
+        mut scraped: mpsc::Receiver<oneshot::Sender<Status>>,
         links: &mut Links,
     ) -> Option<Client> {
         let (desk, mut orders) = Desk::new(self.meter.clone(), self.shared.subscribe());
@@ -234,6 +247,7 @@ impl Daemon {
                     }
                 },
                 _ = signals.hangup.recv() => { self.reload(); }
+                Some(reply) = scraped.recv() => { let _ = reply.send(self.status()); }
                 _ = share.tick() => self.share(),
                 _ = alive.tick() => {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
@@ -339,6 +353,13 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
+        // Before anything is changed: it may fail.
+        let listener = if new.metrics == self.config.metrics {
+            self.metrics.take()
+        } else {
+            listen_for_metrics(&new, &self.scrapes).map_err(|error| lines(error.to_string()))?
+        };
+        self.metrics = listener;
         let domain = new.observation.domain_id;
         let export = self
             .collectors
@@ -377,7 +398,7 @@ impl Daemon {
             }
             Question::Templates { collector } => self.templates(collector.as_deref()),
             Question::Reload => Reply::ok(&self.reload()),
-            _ => self.status(),
+            _ => Reply::ok(&self.status()),
         }
     }
 
@@ -404,8 +425,8 @@ impl Daemon {
         }
     }
 
-    fn status(&mut self) -> Reply {
-        let status = self.sources.status(
+    fn status(&mut self) -> Status {
+        self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
             self.collectors.running(),
@@ -414,8 +435,7 @@ impl Daemon {
                 log_level: logging::level(),
                 ..self.configuration.clone()
             },
-        );
-        Reply::ok(&status)
+        )
     }
 
     /// One line for `systemctl status`.
@@ -483,6 +503,20 @@ impl Signals {
     }
 }
 
+/// Serves metrics where the configuration says so.
+fn listen_for_metrics(
+    config: &Config,
+    scrapes: &metrics::Scrapes,
+) -> Result<Option<metrics::Listener>, DaemonError> {
+    let Some(address) = config.metrics.listen else {
+        return Ok(None);
+    };
+    let listener = metrics::Listener::start(address, scrapes.clone())
+        .map_err(|error| DaemonError::Metrics(address, error))?;
+    tracing::info!(address = %listener.address(), "serving metrics");
+    Ok(Some(listener))
+}
+
 fn fetcher_options(config: &Config) -> FetcherOptions {
     let observation = &config.observation;
     FetcherOptions {
@@ -542,7 +576,6 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("observation.cache-slots", o.cache_slots != n.cache_slots),
         ("observation.log-records", o.log_records != n.log_records),
         ("daemon", old.daemon != new.daemon),
-        ("metrics", old.metrics != new.metrics),
         ("log.format", old.log.format != new.log.format),
     ];
     changed
