@@ -13,6 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, DEFAULT_FILE, DuplicatesMode, Protocol, Target};
 
+mod view;
+pub use view::*;
+
 /// Flow exporter: counts every packet of every flow in the kernel, tells collectors by IPFIX or
 /// NetFlow v9.
 #[derive(Debug, Parser)]
@@ -78,6 +81,32 @@ pub enum Command {
     /// Prints the ledger (what was observed, exported, is held, was lost and why), the collectors
     /// and the interfaces.
     Status(StatusArgs),
+    /// Show the flows that the running exporter holds
+    ///
+    /// Flows that have not ended, with what their record in progress has counted: which, in which order
+    /// and how many, one by one or added up by any fields.
+    Flows(FlowsArgs),
+    /// Watch flows, talkers, services and interfaces
+    ///
+    /// A screen of what counts most, second by second; ? shows the keys. It asks the running exporter,
+    /// or with -i it observes these interfaces by itself (as root) and takes its programs off again.
+    /// Where stdout is no terminal, or a dumb one, it writes lines.
+    Top(TopArgs),
+    /// Show the templates that the running exporter announces to its collectors
+    Templates(TemplatesArgs),
+    /// Have the running exporter read its configuration again
+    ///
+    /// As SIGHUP does, and says what came of it. Where there is a mistake, each is told as `check`
+    /// does, the configuration in force stays, and the exit status is 78.
+    Reload(ReloadArgs),
+    /// Have the running exporter export every flow that it holds
+    ///
+    /// The flows go on in new records. Returns when all are on their way to the collectors.
+    Flush(FlushArgs),
+    /// Show or set what the running exporter logs
+    ///
+    /// Until it ends, or reads another level in its configuration.
+    LogLevel(LogLevelArgs),
     /// Have the running exporter end for another to go on
     ///
     /// It exports what it holds and ends, but leaves its programs attached and its tables in the
@@ -308,8 +337,11 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub config: ConfigFile,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub json: bool,
+    /// Print every number and word of the JSON as a line of comma-separated values: NAME,VALUE
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// Arguments of `handover`.

@@ -228,7 +228,7 @@ keys! {
     }
     metrics false "Statistics for Prometheus." {
         LISTEN "listen": Listen = Listen, (optional "no listener", "\"127.0.0.1:9464\""),
-            "Where to serve them over HTTP.";
+            "Where to serve them over HTTP, at /metrics, to whoever can connect: there is no password.";
     }
     daemon false "Where things are on this host." {
         RUN_DIR "run-dir": Directory = Directory { max_len: 90, dots: true }, (default "/run/ebpfix".into()),

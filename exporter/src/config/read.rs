@@ -230,13 +230,6 @@ impl Reader<'_> {
     fn metrics(&mut self, section: &Section<'_, '_>) -> Metrics {
         use keys::metrics as key;
         let listen = self.optional(section, &key::LISTEN);
-        if listen.is_some() {
-            self.warn(
-                section.span_of(key::LISTEN.name),
-                dotted(&key::LISTEN),
-                "this version has no metrics listener yet; the key is ignored".to_owned(),
-            );
-        }
         Metrics { listen }
     }
 

@@ -7,7 +7,7 @@
 use super::account::CollectorStatus;
 use super::batch::Batch;
 use super::columns::{Elements, Limits};
-use super::layouts::{self, Layouts, TemplateIds};
+use super::layouts::{self, Announced, Layouts, TemplateIds};
 use super::resolver::Resolver;
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
@@ -59,6 +59,7 @@ pub struct CollectorHandle {
     queue: mpsc::UnboundedSender<Arc<Batch>>,
     status: Arc<Mutex<CollectorStatus>>,
     limits: Limits,
+    templates: Arc<[Announced]>,
     continuity: Arc<Mutex<Continuity>>,
 }
 
@@ -135,6 +136,11 @@ impl CollectorHandle {
         self.limits
     }
 
+    /// The templates that are announced to it.
+    pub fn templates(&self) -> &[Announced] {
+        &self.templates
+    }
+
     /// Whether this is just what the configuration asks for.
     pub fn is_for(&self, config: &config::Collector, domain: u32) -> bool {
         self.made_from.0 == *config && self.made_from.1 == domain
@@ -203,6 +209,7 @@ impl Collector {
             queue: sender,
             status: status.clone(),
             limits: layouts.limits(),
+            templates: layouts.announced().into(),
             continuity: continuity.clone(),
         };
         let collector = Self {

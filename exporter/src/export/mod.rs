@@ -25,7 +25,7 @@ pub use batch::Batch;
 pub use collector::{Collector, CollectorHandle, Shared};
 pub use collectors::Collectors;
 pub use columns::{Column, Elements, Limits, Listed};
-pub use layouts::{Layouts, TemplateIds};
+pub use layouts::{Announced, Layouts, TemplateIds};
 pub use transport::address_facing;
 
 use crate::config;
