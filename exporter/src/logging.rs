@@ -23,6 +23,8 @@ pub fn init(log: Log) {
     let (targets, handle) = reload::Layer::new(targets(log.level));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        // It would tell stderr, by a macro that panics, that stderr cannot be written.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal());
     // The journal has a clock of its own.

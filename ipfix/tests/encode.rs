@@ -863,12 +863,13 @@ fn a_template_goes_before_its_first_record() {
 
 /// Shows 3954/8/switched.
 #[test]
-fn uptime_wraps_and_stops_at_zero() {
+fn uptime_wraps_in_both_directions() {
     let context = Context {
         export_time_ms: NOW_MS,
         system_init_ms: 5_000,
     };
-    assert_eq!(context.uptime_ms(4_999), 0);
+    assert_eq!(context.uptime_ms(4_999), u32::MAX);
+    assert_eq!(context.uptime_ms(5_000), 0);
     assert_eq!(context.uptime_ms(5_001), 1);
     assert_eq!(context.uptime_ms(5_000 + (1 << 32) + 7), 7);
 }

@@ -55,10 +55,27 @@ impl Nfcapd {
 
     /// Starts it on an address of the namespace.
     pub fn start_on(lab: &Lab, namespace: &Namespace, address: &str, port: u16) -> Self {
+        Self::start_with(lab, namespace, address, port, &["-B", "4000000"])
+    }
+
+    /// Starts it on 127.0.0.1 of the namespace with the receive buffer that the system gives.
+    pub fn start_untuned(lab: &Lab, namespace: &Namespace, port: u16) -> Self {
+        Self::start_with(lab, namespace, "127.0.0.1", port, &[])
+    }
+
+    fn start_with(
+        lab: &Lab,
+        namespace: &Namespace,
+        address: &str,
+        port: u16,
+        more: &[&str],
+    ) -> Self {
         let folder = lab.folder().join(format!("nfcapd.{port}"));
         fs::create_dir_all(&folder).expect("a folder for nfcapd");
         let program = Program::new("nfcapd")
-            .args(["-b", address, "-t", "86400", "-B", "4000000", "-p"])
+            .args(["-b", address, "-t", "86400"])
+            .args(more.iter().copied())
+            .arg("-p")
             .arg(port.to_string())
             .arg("-w")
             .arg(&folder);
@@ -120,6 +137,9 @@ impl NfcapdResult {
     /// The flows, each as the JSON object that nfdump makes of it.
     pub fn records(&self) -> Vec<Value> {
         let text = self.nfdump(&["-q", "-N", "-o", "json"]);
+        if text.trim() == "No matching flows" {
+            return Vec::new();
+        }
         // nfdump 1.7.1 writes bare objects with commas between them, later ones an array.
         let text = text.trim().trim_start_matches('[').trim_end_matches(']');
         let array = format!("[{}]", text.trim().trim_matches(','));
@@ -147,6 +167,82 @@ impl NfcapdResult {
         assert!(output.status.success(), "nfdump: {stderr}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
+}
+
+/// A running `ebpfix collect`, which prints the flows that it receives as JSON.
+#[derive(Debug)]
+pub struct Collect {
+    process: Process,
+    namespace: Namespace,
+    port: u16,
+}
+
+impl Collect {
+    /// Starts it on 127.0.0.1 of the namespace.
+    pub fn start(lab: &Lab, namespace: &Namespace, port: u16) -> Self {
+        Self::start_with(lab, namespace, port, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(lab: &Lab, namespace: &Namespace, port: u16, more: &[&str]) -> Self {
+        Self::start_on(lab, namespace, "127.0.0.1", port, more)
+    }
+
+    /// Starts it on an address of the namespace, with more arguments.
+    pub fn start_on(
+        lab: &Lab,
+        namespace: &Namespace,
+        address: &str,
+        port: u16,
+        more: &[&str],
+    ) -> Self {
+        let program = Program::new(crate::ebpfix::binary())
+            .args(["collect", "--format", "json", "--listen"])
+            .arg(format!("{address}:{port}"))
+            .args(more.iter().copied());
+        let process = lab.start(namespace, &program);
+        namespace.wait_for_udp(port);
+        Self {
+            process,
+            namespace: namespace.clone(),
+            port,
+        }
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The flows so far.
+    pub fn flows(&self) -> Vec<Value> {
+        flows(&self.process.stdout())
+    }
+
+    /// Kills it, and gives the flows that it had printed.
+    pub fn kill(self) -> Vec<Value> {
+        let done = self.process.stop(Signal::SIGKILL, Duration::from_secs(10));
+        flows(&done.stdout)
+    }
+
+    /// Ends it once it has read all that was sent to it.
+    pub fn stop(self) -> (Vec<Value>, Finished) {
+        self.namespace.wait_until_read(self.port);
+        let done = self
+            .process
+            .stop(Signal::SIGTERM, Duration::from_secs(30))
+            .success();
+        (flows(&done.stdout), done)
+    }
+}
+
+/// The flows of JSON lines; the last one may be on its way still.
+fn flows(lines: &str) -> Vec<Value> {
+    let whole = lines.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// A running nfacctd.
@@ -239,7 +335,12 @@ pub struct Datagram {
 impl Recorder {
     /// Binds the port on 127.0.0.1 of the namespace.
     pub fn start(namespace: &Namespace, port: u16) -> Self {
-        let socket = namespace.enter(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)));
+        Self::start_on(namespace, Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// Binds the port on an address of the namespace.
+    pub fn start_on(namespace: &Namespace, address: Ipv4Addr, port: u16) -> Self {
+        let socket = namespace.enter(|| UdpSocket::bind((address, port)));
         let socket = socket.unwrap_or_else(|error| panic!("UDP port {port}: {error}"));
         setsockopt(&socket, RcvBufForce, &BUFFER).expect("a large receive buffer");
         let patience = Some(Duration::from_millis(50));

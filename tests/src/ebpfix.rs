@@ -40,6 +40,7 @@ pub struct Settings {
     metering: String,
     collectors: String,
     rest: String,
+    etc: Option<PathBuf>,
 }
 
 impl Settings {
@@ -88,6 +89,13 @@ impl Settings {
             self.collectors,
             "[[collector]]\nname = \"c{port}\"\naddress = \"127.0.0.1:{port}\"\nprotocol = \"{protocol}\"\n{more}"
         );
+        self
+    }
+
+    /// With the files of this folder in /etc, the first time that it is started.
+    #[must_use]
+    pub fn etc(mut self, folder: impl AsRef<Path>) -> Self {
+        self.etc = Some(folder.as_ref().to_owned());
         self
     }
 
@@ -282,6 +290,12 @@ impl Ebpfix {
         left
     }
 
+    /// Waits for its end by itself; and what it left.
+    pub fn ended(self, timeout: Duration) -> (Left, Finished) {
+        let (process, left) = self.leave();
+        (left, process.wait(timeout))
+    }
+
     /// Has it hand over to another, by `ebpfix handover`; its end, and what it left.
     pub fn hand_over(self, lab: &Lab) -> (Left, Finished) {
         let program = Program::new(binary())
@@ -329,7 +343,44 @@ impl Ebpfix {
         &self.pin_dir
     }
 
-    fn ready(mut self) -> Self {
+    /// Writes another configuration, which is not read yet.
+    pub fn configure(&self, settings: &Settings) {
+        let text = settings.text(&self.run_dir, &self.pin_dir);
+        fs::write(&self.config, text).expect("to write a configuration");
+    }
+
+    /// Has it read another configuration, and waits until it has.
+    pub fn reload(&self, settings: &Settings) {
+        let read = |text: &str| text.matches("was read again").count();
+        let before = read(&self.process.stderr());
+        self.configure(settings);
+        self.process.signal(Signal::SIGHUP);
+        wait_for(
+            "the configuration is read again",
+            Duration::from_secs(20),
+            || (read(&self.process.stderr()) > before).then_some(()),
+        );
+    }
+
+    /// Waits until it has observed this many packets and holds none.
+    pub fn wait_settled(&self, packets: u64) -> Ledger {
+        let start = std::time::Instant::now();
+        loop {
+            let last = self.ledger();
+            if last.observed.packets >= packets && last.held == Count::default() {
+                return last;
+            }
+            assert!(
+                start.elapsed() < patience(Duration::from_secs(30)),
+                "of {packets} packets: {last:?}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until it answers.
+    #[must_use]
+    pub fn ready(mut self) -> Self {
         wait_for(
             "ebpfix answers `status --json`",
             Duration::from_secs(20),
@@ -348,6 +399,16 @@ impl Ebpfix {
 
     /// Starts it in the namespace without waiting for anything.
     pub fn launch(lab: &Lab, namespace: &Namespace, settings: &Settings) -> Self {
+        Self::launch_as(lab, namespace, settings, |program| program)
+    }
+
+    /// The same, the program as `how` makes it.
+    pub fn launch_as(
+        lab: &Lab,
+        namespace: &Namespace,
+        settings: &Settings,
+        how: impl FnOnce(Program) -> Program,
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let run_dir = lab.folder().join(format!("run{number}"));
@@ -359,8 +420,12 @@ impl Ebpfix {
         let pin_dir = PathBuf::from(format!("/sys/fs/bpf/{name}-{number}"));
         let config = lab.folder().join(format!("ebpfix.{number}.toml"));
         fs::write(&config, settings.text(&run_dir, &pin_dir)).expect("to write a configuration");
+        let mut program = run(&config);
+        if let Some(etc) = &settings.etc {
+            program = program.etc(etc);
+        }
         Self {
-            process: lab.start(namespace, &run(&config)),
+            process: lab.start(namespace, &how(program)),
             namespace: namespace.clone(),
             folder: lab.folder().to_owned(),
             config,
@@ -410,6 +475,11 @@ impl Ebpfix {
         &self.process
     }
 
+    /// The process, to look whether it runs.
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// The file it was started with.
     pub fn config(&self) -> &Path {
         &self.config
@@ -431,7 +501,8 @@ impl Ebpfix {
         self.process.wait(timeout)
     }
 
-    fn try_status(&self) -> Option<Value> {
+    /// What `status --json` says, if it answers.
+    pub fn try_status(&self) -> Option<Value> {
         let program = Program::new(binary())
             .args(["status", "--json", "--config"])
             .arg(&self.config);

@@ -7,16 +7,23 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use ebpfix::observe::{Sizes, load_net};
+use ebpfix::observe::{Sizes, boot_clock_ns, load_net};
+use ebpfix::record::UnixTime;
+use ebpfix_tests::frame::{self, Ipv4, protocol};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::vm::{CAPTURE, FLOOD, MODULE_FOLDER, MODULES, REPORT, TUNNEL, TunnelTraffic};
-use ebpfix_tests::{Ebpfix, Injector, Lab, Namespace, Process, Settings, VethOptions, traffic, vm};
+use ebpfix_tests::{
+    Collect, Ebpfix, Injector, Lab, Namespace, Process, Settings, VethOptions, traffic, vm,
+    wait_for,
+};
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::Signal;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime, clock_settime};
 use serde_json::{Value, json};
 
 const PORT: u16 = 4739;
@@ -50,6 +57,10 @@ fn main() {
     }
     report.line(&tunnel());
     report.line(&succession());
+    // Once is enough: clocks are the same in all of them.
+    if release().starts_with(vm::CLOCKS) {
+        report.line(&clocks());
+    }
     report.line(&json!({ "what": "end" }));
     // Closing a serial port waits for what is in it.
     drop(report);
@@ -91,9 +102,12 @@ fn load_module(path: &Path) {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
+fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc")
+}
+
 /// Whether the verifier takes all four programs, and how long it thinks about them.
 fn load() -> Value {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc");
     let sizes = Sizes {
         cpus: 2,
         sets: 2048,
@@ -103,7 +117,7 @@ fn load() -> Value {
     let loaded = load_net().and_then(|spec| spec.load(sizes, Path::new("/sys/fs/bpf/guest")));
     json!({
         "what": "load",
-        "kernel": release.trim(),
+        "kernel": release().trim(),
         "milliseconds": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         "error": loaded.err().map(|error| error.to_string()),
     })
@@ -204,7 +218,6 @@ fn tunnel() -> Value {
     })
 }
 
-/// An ebpfix and its collector.
 /// The exporter is killed between two floods; another goes on after them.
 fn succession() -> Value {
     let mut lab = Lab::new("succession");
@@ -227,6 +240,140 @@ fn succession() -> Value {
     })
 }
 
+/// Flows while the time of day is set forth and back, and while the machine sleeps.
+fn clocks() -> Value {
+    let mut lab = Lab::new("clocks");
+    let host = lab.namespace("host");
+    lab.veth((&host, "a0"), (&host, "b0"), VethOptions::default());
+    let settings = |idle: &str| {
+        Settings::new("b0", &["ingress"])
+            .metering("active-timeout", "\"10m\"")
+            .metering("idle-timeout", idle)
+            .observation("drain-interval", "\"200ms\"")
+            .collector(PORT, "ipfix")
+            .collector(PORT + 1, "netflow-v9")
+    };
+    let collectors = [PORT, PORT + 1].map(|port| Collect::start(&lab, &host, port));
+    let ebpfix = Ebpfix::start(&lab, &host, &settings("\"2s\""));
+    let mut flows = Flows {
+        injector: Injector::new(&host, "a0"),
+        ebpfix: &ebpfix,
+        sent: Vec::new(),
+    };
+    flows.send("before", || ());
+    flows.send("an hour forth", || step(3600));
+    flows.send("after an hour forth", || ());
+    flows.send("two hours back", || step(-7200));
+    flows.send("after two hours back", || ());
+    step(3600);
+    // Longer than the machine sleeps.
+    ebpfix.reload(&settings("\"20s\""));
+    let mut slept = Value::Null;
+    flows.begin("a suspend", || slept = suspend());
+    // Until the second packet is where the timeout is looked at.
+    pause(1_500);
+    ebpfix.reload(&settings("\"2s\""));
+    flows.wait();
+    flows.send("after a suspend", || ());
+    let sent = flows.sent;
+    let ledger = ebpfix.ledger();
+    let done = ebpfix.stop();
+    let [ipfix, version9] = collectors.map(|collect| collect.stop().0);
+    json!({
+        "what": "clocks",
+        "sent": sent,
+        "slept": slept,
+        "observed": ledger.observed.packets,
+        "exported": ledger.exported.packets,
+        "errors": done.stderr.contains("ERROR"),
+        "ipfix": ipfix,
+        "netflow-v9": version9,
+    })
+}
+
+/// Flows of two packets each, one after the other.
+struct Flows<'a> {
+    injector: Injector,
+    ebpfix: &'a Ebpfix,
+    sent: Vec<Value>,
+}
+
+impl Flows<'_> {
+    /// A packet, what happens then, another packet; and waits until the flow is exported.
+    fn send(&mut self, what: &str, between: impl FnOnce()) {
+        self.begin(what, between);
+        self.wait();
+    }
+
+    fn begin(&mut self, what: &str, between: impl FnOnce()) {
+        let port = u16::try_from(self.sent.len()).expect("a few") + 1;
+        let datagram = Ipv4::new([192, 0, 2, 1], [192, 0, 2, 2], protocol::UDP);
+        let datagram = frame::ethernet(
+            frame::IPV4,
+            &datagram.packet(&frame::udp(port, 9, b"clock")),
+        );
+        let start = boot_clock_ns();
+        self.injector.send(&datagram);
+        pause(300);
+        between();
+        pause(300);
+        self.injector.send(&datagram);
+        let end = boot_clock_ns();
+        self.sent
+            .push(json!({ "what": what, "port": port, "start": start, "end": end }));
+    }
+
+    /// Waits until all that was sent is exported, and notes of the last flow what time of day it has.
+    fn wait(&mut self) {
+        let packets = 2 * u64::try_from(self.sent.len()).expect("a few");
+        wait_for("the flow is exported", Duration::from_secs(20), || {
+            (self.ebpfix.ledger().exported.packets == packets).then_some(())
+        });
+        let (now, boot) = (SystemTime::now(), boot_clock_ns());
+        let flow = self.sent.last_mut().expect("a flow");
+        let waited = boot - flow["end"].as_u64().expect("a time");
+        flow["waited_ms"] = (waited / 1_000_000).into();
+        for key in ["start", "end"] {
+            let ago = boot - flow[key].as_u64().expect("a time");
+            let time = UnixTime::from(now).saturating_sub_ns(ago);
+            flow[key] = time.millis().into();
+        }
+    }
+}
+
+fn pause(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+/// Sets the time of day.
+fn step(seconds: i64) {
+    let clock = ClockId::CLOCK_REALTIME;
+    let now = clock_gettime(clock).expect("the time of day");
+    let then = TimeSpec::new(now.tv_sec() + seconds, now.tv_nsec());
+    clock_settime(clock, then).expect("to set the time of day");
+}
+
+/// Sends the machine to sleep, to be woken by its clock; says how, and by how much the boot clock went
+/// on while the monotonic one stood still.
+fn suspend() -> Value {
+    let offset = || {
+        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock");
+        let monotonic = Duration::from(monotonic);
+        Duration::from_nanos(boot_clock_ns()).saturating_sub(monotonic)
+    };
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let before = offset();
+    let alarm = fs::write("/sys/class/rtc/rtc0/wakealarm", "+4");
+    let result = fs::write("/sys/power/state", "mem");
+    json!({
+        "mem_sleep": read("/sys/power/mem_sleep").trim(),
+        "alarm": format!("{alarm:?}"),
+        "result": format!("{result:?}"),
+        "milliseconds": u64::try_from(offset().saturating_sub(before).as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// An ebpfix and its collector.
 struct Observer {
     ebpfix: Ebpfix,
     collector: Process,

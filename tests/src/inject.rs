@@ -47,6 +47,11 @@ impl Injector {
         assert_eq!(sent, Ok(frame.len()), "a frame of {} octets", frame.len());
     }
 
+    /// Sends a frame if the interface takes it: it may be down, or gone.
+    pub fn try_send(&self, frame: &[u8]) -> bool {
+        send(self.socket.as_raw_fd(), frame, MsgFlags::empty()).is_ok()
+    }
+
     /// Sends the frames in order, waiting where the kernel has no room.
     fn send_batch(&self, frames: &[Frame], headers: &mut MultiHeaders<LinkAddr>) {
         let mut rest = frames;
@@ -254,7 +259,7 @@ fn ip_octets(flow: u32) -> u16 {
 }
 
 /// `SplitMix64`'s output function.
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -2,18 +2,21 @@
 //!
 //! A [`Lab`] holds network namespaces joined by veth pairs in which nothing moves but what a test
 //! sends. [`Ebpfix`] is the binary under test in one of them; [`Nfcapd`], [`Nfacctd`] and
-//! [`Recorder`] (read by tshark) are the collectors it exports to; [`oracle`] says what a capture
-//! holds, independently of ebpfix. [`Frame`] builds frames by hand, [`Injector`] and [`Flood`] send
-//! them. A [`vm`] runs the same on another kernel.
+//! [`Recorder`] (read by tshark) are the collectors it exports to; [`oracle`] and [`tshark`] say what a
+//! capture holds, independently of ebpfix. [`Frame`] builds frames by hand, [`Injector`] and [`Flood`]
+//! send them; a [`test_run`] is a frame that the programs see without being sent. A [`vm`] runs the
+//! same on another kernel.
 //!
 //! Everything here panics with a reason instead of returning an error: the only callers are tests,
 //! and a tool or a right that is missing has to fail the test that needs it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(
     clippy::missing_panics_doc,
     reason = "the crate's own rule: see its description"
 )]
 
+pub mod capture;
+pub mod chance;
 pub mod collector;
 pub mod ebpfix;
 pub mod frame;
@@ -22,7 +25,11 @@ pub mod kernel;
 pub mod lab;
 pub mod oracle;
 pub mod process;
+pub mod stranger;
+#[allow(unsafe_code, reason = "it asks the kernel what no library asks")]
+pub mod test_run;
 pub mod traffic;
+pub mod tshark;
 pub mod vm;
 
 use std::path::{Path, PathBuf};
@@ -30,12 +37,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use collector::{Nfacctd, Nfcapd, Recorder};
+pub use chance::Random;
+pub use collector::{Collect, Nfacctd, Nfcapd, Recorder};
 pub use ebpfix::{Count, Ebpfix, Ledger, Left, Settings};
 pub use frame::Frame;
 pub use inject::{Flood, Injector, send_datagrams};
 pub use lab::{Lab, Namespace, VethOptions};
 pub use process::{Finished, Process};
+pub use stranger::Stranger;
 
 /// The root of the project.
 pub fn project_root() -> &'static Path {

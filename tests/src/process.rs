@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -45,6 +47,8 @@ pub struct Program {
     arguments: Vec<OsString>,
     user: Option<u32>,
     folder: Option<PathBuf>,
+    stderr: Option<PathBuf>,
+    etc: Option<PathBuf>,
 }
 
 impl Program {
@@ -55,6 +59,8 @@ impl Program {
             arguments: Vec::new(),
             user: None,
             folder: None,
+            stderr: None,
+            etc: None,
         }
     }
 
@@ -86,6 +92,31 @@ impl Program {
         self
     }
 
+    /// With its standard error in this file, which is there already: a disk that is full, for one.
+    #[must_use]
+    pub fn stderr(mut self, file: impl AsRef<Path>) -> Self {
+        self.stderr = Some(file.as_ref().to_owned());
+        self
+    }
+
+    /// With a limit on what it may have: an option of prlimit, such as `--nofile=64`. The process is
+    /// the same.
+    #[must_use]
+    pub fn limited(mut self, limit: &str) -> Self {
+        let program = std::mem::replace(&mut self.path, PathBuf::from("prlimit"));
+        self.arguments.insert(0, program.into());
+        self.arguments.insert(0, limit.into());
+        self
+    }
+
+    /// With each file of this folder in the place of the one of that name in /etc, for this program
+    /// alone. What is written into these files later, it sees too.
+    #[must_use]
+    pub fn etc(mut self, folder: impl AsRef<Path>) -> Self {
+        self.etc = Some(folder.as_ref().to_owned());
+        self
+    }
+
     fn name(&self) -> String {
         self.path
             .file_name()
@@ -102,7 +133,10 @@ impl Process {
         let name = program.name();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let stdout = folder.join(format!("{name}.{number}.out"));
-        let stderr = folder.join(format!("{name}.{number}.err"));
+        let stderr = match &program.stderr {
+            Some(file) => file.clone(),
+            None => folder.join(format!("{name}.{number}.err")),
+        };
         let output = |path: &Path| File::create(path).expect("a file for a program's output");
         let mut command = Command::new(&program.path);
         command
@@ -120,7 +154,12 @@ impl Process {
         }
         // A new process is in the namespace of the thread that starts it, and nothing else of its
         // surroundings changes (`ip netns exec` would hide /sys/fs/bpf).
-        let child = namespace.enter(move || command.spawn());
+        let child = namespace.enter(move || {
+            if let Some(etc) = &program.etc {
+                cover_etc(etc);
+            }
+            command.spawn()
+        });
         let child = child.unwrap_or_else(|error| match error.kind() {
             ErrorKind::NotFound => panic!("{name} is not installed: run `make setup`"),
             _ => panic!("{name} does not start: {error}"),
@@ -153,6 +192,21 @@ impl Process {
         let id = i32::try_from(self.child.id()).expect("a process number");
         // It may have ended by itself; whoever waits for it finds out.
         let _ = kill(Pid::from_raw(id), signal);
+    }
+
+    /// Sets a limit on what it may have from now on: an option of prlimit, such as `--nofile=64`.
+    #[track_caller]
+    pub fn limit(&self, limit: &str) {
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.id().to_string(), limit])
+            .output()
+            .unwrap_or_else(|error| panic!("prlimit does not run ({error})"));
+        assert!(done.status.success(), "prlimit {limit}: {done:?}");
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
     }
 
     /// Whether it still runs.
@@ -237,7 +291,25 @@ impl Finished {
     }
 }
 
+/// Gives the present thread mounts of its own, and in these other files of /etc.
+fn cover_etc(folder: &Path) {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).expect("mounts of its own");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(none, "/", none, private, none).expect("mounts that nobody else sees");
+    for file in fs::read_dir(folder).expect("a folder of files for /etc") {
+        let file = file.expect("a file for /etc");
+        let covered = Path::new("/etc").join(file.file_name());
+        mount(Some(&file.path()), &covered, none, MsFlags::MS_BIND, none)
+            .unwrap_or_else(|error| panic!("{}: {error}", covered.display()));
+    }
+}
+
 fn read(path: &Path) -> String {
+    // Of a device there is no end.
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return String::new();
+    }
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 

@@ -86,5 +86,23 @@ pub fn ping(lab: &Lab, from: &Namespace, address: &str, count: u32) {
     assert!(done.stdout.contains(&expected), "{}", done.stdout);
 }
 
+/// Segments that the TCP of a host sent, by its own count.
+pub fn segments(host: &Namespace) -> u64 {
+    let text = host.enter(|| std::fs::read_to_string("/proc/thread-self/net/snmp"));
+    let text = text.expect("the counters of TCP");
+    let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        panic!("no counters of TCP: {text}")
+    };
+    let counter = |wanted: &str| -> u64 {
+        let found = names.split(' ').zip(values.split(' '));
+        let found = found.filter(|(name, _)| *name == wanted);
+        found
+            .map(|(_, value)| value.parse::<u64>().expect(values))
+            .sum()
+    };
+    counter("OutSegs") + counter("RetransSegs")
+}
+
 /// The signal that ends most programs in good order.
 pub const TERM: Signal = Signal::SIGTERM;

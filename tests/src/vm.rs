@@ -31,6 +31,8 @@ pub const MODULES: [&str; 6] = [
 pub const MODULE_FOLDER: &str = "/modules";
 /// Where the guest has the capture that it replays.
 pub const CAPTURE: &str = "/capture.pcap";
+/// The series of the kernel on which clocks are tried.
+pub const CLOCKS: &str = "6.12";
 /// Where the guest writes its findings, a line of JSON each: the second serial port.
 pub const REPORT: &str = "/dev/ttyS1";
 

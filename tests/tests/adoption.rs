@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ebpfix_probes::abi::{ABI, COUNTERS_VERSION, Control};
 use ebpfix_tests::ebpfix::binary;
@@ -11,7 +11,7 @@ use ebpfix_tests::inject::{Order, Sent};
 use ebpfix_tests::kernel::{assert_freed, held_by, patch};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{
-    Count, Ebpfix, Flood, Lab, Ledger, Namespace, Nfcapd, Settings, VethOptions, alone,
+    Count, Ebpfix, Flood, Lab, Ledger, Namespace, Nfcapd, Random, Settings, VethOptions, alone,
     send_datagrams, wait_for,
 };
 
@@ -138,31 +138,6 @@ fn flood(packets: u64) -> Flood {
     }
 }
 
-/// Numbers by chance, from a seed that is printed, or taken from `EBPFIX_SEED`.
-struct Random(u64);
-
-impl Random {
-    fn new(what: &str) -> Self {
-        let seed = std::env::var("EBPFIX_SEED").map_or_else(
-            |_| {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH);
-                u64::from(now.expect("a time after 1970").subsec_nanos())
-            },
-            |seed| seed.parse().expect("a number in EBPFIX_SEED"),
-        );
-        eprintln!("{what}: EBPFIX_SEED={seed}");
-        Self(seed | 1)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        let Self(state) = self;
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        *state % bound
-    }
-}
-
 fn pause(milliseconds: u64) {
     thread::sleep(Duration::from_millis(milliseconds));
 }
@@ -197,7 +172,7 @@ fn a_killed_exporter_misses_nothing_and_says_what_died_with_it() {
 fn killed_again_and_again_at_any_moment() {
     let _alone = alone();
     for attach in ["tcx", "clsact"] {
-        let mut random = Random::new(attach);
+        let mut random = Random::from_environment("EBPFIX_SEED", attach);
         let settings = settings(attach).observation("drain-interval", "\"50ms\"");
         let outcome =
             Scene::new("again and again").run(flood(240_000), &settings, |scene, first| {
@@ -224,7 +199,7 @@ fn killed_again_and_again_at_any_moment() {
 fn killed_while_it_takes_over() {
     let _alone = alone();
     for attach in ["tcx", "clsact"] {
-        let mut random = Random::new(attach);
+        let mut random = Random::from_environment("EBPFIX_SEED", attach);
         let sized = |slots: &str| {
             settings(attach)
                 .observation("drain-interval", "\"50ms\"")

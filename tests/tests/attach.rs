@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ebpfix_tests::kernel::{assert_freed, held_by};
+use ebpfix_tests::stranger::{Place, Verdict};
 use ebpfix_tests::{
-    Ebpfix, Lab, Namespace, Settings, VethOptions, alone, send_datagrams, wait_for,
+    Ebpfix, Lab, Namespace, Settings, Stranger, VethOptions, alone, send_datagrams, wait_for,
 };
 
 fn settings(attach: &str) -> Settings {
@@ -99,6 +100,86 @@ fn filters_of_others_on_clsact_stay_and_run() {
             "{attach}"
         );
     }
+}
+
+/// What a program of somebody else does to what ours counts, by where it is and what it returns. Ours
+/// lets the chain go on, so that whoever is behind it runs. One that is before ours and ends the chain
+/// hides packets from it: they are in no number of ours.
+#[test]
+fn programs_of_others_before_and_after_ours() {
+    use Order::{After, Before};
+    use Place::{Clsact, TcxFirst, TcxLast};
+    let _alone = alone();
+    // How ours is attached, where the other one is, and where that is as seen from ours if it comes
+    // after ours, or is there when ours comes.
+    let cases = [
+        // Ours goes before those that are there; who wants to be first then goes before ours.
+        ("tcx", TcxFirst, Before, After),
+        ("tcx", TcxLast, After, After),
+        // The kernel asks clsact after TCX.
+        ("tcx", Clsact(1), After, After),
+        ("clsact", TcxFirst, Before, Before),
+        ("clsact", TcxLast, Before, Before),
+        // Ours takes the first preference; of one preference the last that came is the first.
+        ("clsact", Clsact(1), Before, After),
+        ("clsact", Clsact(2), After, After),
+        ("clsact", Clsact(50_000), After, After),
+    ];
+    for attach in ["tcx", "clsact"] {
+        let (lab, a, b) = Lab::pair("strangers");
+        b.tc(&["qdisc", "add", "dev", "b0", "clsact"]);
+        let here = cases.iter().filter(|(kind, ..)| *kind == attach);
+        let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
+        for (_, place, order, _) in here.clone() {
+            for verdict in [Verdict::GoOn, Verdict::Pass, Verdict::Drop] {
+                let stranger = Stranger::attach(&b, "b0", *place, verdict);
+                assert_order(&a, &ebpfix, stranger, *order, verdict);
+            }
+        }
+        let stderr = ebpfix.stop().stderr;
+        assert!(!stderr.contains("took the program off"), "{stderr}");
+        for (_, place, _, order) in here {
+            let verdict = Verdict::Drop;
+            let stranger = Stranger::attach(&b, "b0", *place, verdict);
+            let ebpfix = Ebpfix::start(&lab, &b, &settings(attach));
+            assert_order(&a, &ebpfix, stranger, *order, verdict);
+            let _ = ebpfix.stop();
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    Before,
+    After,
+}
+
+/// The stranger runs for each packet. Ours counts it unless the stranger is before it and ends the
+/// chain; and again when the stranger is gone.
+#[track_caller]
+fn assert_order(
+    a: &Namespace,
+    ebpfix: &Ebpfix,
+    mut stranger: Stranger,
+    order: Order,
+    verdict: Verdict,
+) {
+    const PACKETS: u16 = 5;
+    let what = format!("{order:?}, {verdict:?}, {stranger:?}");
+    let before = ebpfix.ledger().observed.packets;
+    let hidden = order == Order::Before && verdict != Verdict::GoOn;
+    let seen = if hidden { 0 } else { u64::from(PACKETS) };
+    send_datagrams(a, "a0", PACKETS);
+    wait_for(&what, Duration::from_secs(5), || {
+        (stranger.runs() == u64::from(PACKETS)).then_some(())
+    });
+    let ledger = ebpfix.wait_observed(before + seen);
+    assert_eq!(ledger.observed.packets, before + seen, "{what}: {ledger:?}");
+    drop(stranger);
+    send_datagrams(a, "a0", PACKETS);
+    let all = before + seen + u64::from(PACKETS);
+    let ledger = ebpfix.wait_observed(all);
+    assert_eq!(ledger.observed.packets, all, "{what}: {ledger:?}");
 }
 
 /// Two exporters on one interface: each counts all, and one's end is not noticed by the other.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use ebpfix::record::UnixTime;
 use ebpfix_tests::oracle::{self, Source};
 use ebpfix_tests::vm::{self, FLOOD, Kernel, TUNNEL, TunnelTraffic};
 use ebpfix_tests::{Count, Lab, Ledger, alone, shared};
@@ -75,6 +76,9 @@ fn counts_exactly(series: &str, attached: &str) {
     }
     check_tunnel(section(&report, "tunnel"), attached);
     check_succession(section(&report, "succession"), attached);
+    if series == vm::CLOCKS {
+        check_clocks(section(&report, "clocks"), release);
+    }
 }
 
 fn section<'a>(report: &'a [Value], what: &str) -> &'a Value {
@@ -215,6 +219,61 @@ fn check_succession(run: &Value, attached: &str) {
     assert_eq!(run["sent"], ledger.observed.packets, "{ledger:?}");
     assert!(ledger.lost_by("crash").packets > 0, "{ledger:?}");
     assert_eq!(ledger.lost_in_all(), ledger.lost_by("crash"), "{ledger:?}");
+}
+
+/// Whatever was done to the time of day, each flow is one record; its times are those that its packets
+/// have by the time of day at its end, its length is that of the boot clock, and it ended in time. In
+/// both protocols, of which one reckons its times from an uptime.
+fn check_clocks(run: &Value, release: &str) {
+    /// What an emulated machine takes from one step to the next.
+    const TOLERANCE_MS: u64 = 400;
+    let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{value} in {run}"));
+    println!("{release}: suspend: {}", run["slept"]);
+    assert!(number(&run["slept"]["milliseconds"]) > 2_000, "{run}");
+    let sent = run["sent"].as_array().expect("flows");
+    assert_eq!(sent.len(), 7, "{run}");
+    let packets = 2 * sent.len();
+    assert_eq!(
+        (&run["observed"], &run["exported"]),
+        (&packets.into(), &packets.into())
+    );
+    assert_eq!(run["errors"], false, "{run}");
+    for flow in sent {
+        // The idle timeout is two seconds.
+        let waited = number(&flow["waited_ms"]);
+        assert!((1_500..15_000).contains(&waited), "{flow}");
+        for kind in ["ipfix", "netflow-v9"] {
+            let records = run[kind].as_array().expect("records");
+            let mut records = records
+                .iter()
+                .filter(|record| record["sport"] == flow["port"]);
+            let (Some(record), None) = (records.next(), records.next()) else {
+                panic!("{kind}: {flow} has not one record: {}", run[kind])
+            };
+            assert_eq!(record["packets"], 2, "{kind}: {record}");
+            let time = |key: &str| {
+                let text = record[key].as_str().expect("a time");
+                text.parse::<UnixTime>().expect("a time of day").millis()
+            };
+            let times = [("start", time("start")), ("end", time("end"))];
+            for (key, time) in times {
+                let expected = number(&flow[key]);
+                assert!(
+                    time.abs_diff(expected) <= TOLERANCE_MS,
+                    "{release}, {kind}: {key} is {time}, not {expected}: {flow} {record}"
+                );
+            }
+            let length = times[1]
+                .1
+                .checked_sub(times[0].1)
+                .expect("no end before the start");
+            let expected = number(&flow["end"]) - number(&flow["start"]);
+            assert!(
+                length.abs_diff(expected) <= TOLERANCE_MS,
+                "{release}, {kind}: {length} ms, not {expected}: {flow} {record}"
+            );
+        }
+    }
 }
 
 /// By the programs for interfaces without link header.

@@ -11,7 +11,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let path = args.config.path();
     let loaded = Config::load(path)?;
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        super::say(&format_args!("warning: {warning}"));
     }
     let text = if args.print {
         loaded.config.to_toml()

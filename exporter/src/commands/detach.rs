@@ -18,8 +18,8 @@ pub fn run(args: &DetachArgs) -> Result<(), Failure> {
     let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
     let detached = detach(&pin_dir, &indices).map_err(failed)?;
     if detached.elsewhere {
-        eprintln!(
-            "warning: the exporter was in another network namespace; if it had filters on clsact qdiscs, they are there still (tc filter del)"
+        super::say(
+            &"warning: the exporter was in another network namespace; if it had filters on clsact qdiscs, they are there still (tc filter del)",
         );
     }
     super::print(&text(&detached, &pin_dir))

@@ -3,18 +3,23 @@
 pub mod check;
 pub mod collect;
 pub mod detach;
+pub mod doctor;
 pub mod flows;
 pub mod handover;
 pub mod orders;
+pub mod replay;
 pub mod run;
 pub mod status;
 pub mod templates;
+pub mod test_collector;
 pub mod top;
 mod zero;
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 
@@ -67,20 +72,23 @@ pub fn dispatch(command: &Command) -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Collect(args) => collect::run(args),
         Command::Detach(args) => detach::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Flows(args) => flows::run(args),
         Command::Flush(args) => orders::flush(args),
         Command::Handover(args) => handover::run(args),
         Command::LogLevel(args) => orders::log_level(args),
         Command::Reload(args) => orders::reload(args),
+        Command::Replay(args) => replay::run(args),
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
         Command::Templates(args) => templates::run(args),
+        Command::TestCollector(args) => test_collector::run(args),
         Command::Top(args) => top::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            say(&failure);
             failure.exit_code()
         }
     }
@@ -88,11 +96,50 @@ pub fn dispatch(command: &Command) -> ExitCode {
 
 /// The runtime of the stages that wait for sockets.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))
+    /// The two of the runtime, the meter's two.
+    const THREADS: usize = 4;
+    // Where the runtime cannot have a thread, it panics, and waits for ever for the others.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let threads: Result<Vec<_>, _> = (0..THREADS)
+        .map(|_| {
+            let held = held.clone();
+            std::thread::Builder::new().spawn(move || drop(held.lock().map(|held| held.recv())))
+        })
+        .collect();
+    drop(release);
+    for thread in threads.map_err(cannot_start)? {
+        let _ = thread.join();
+    }
+    build(tokio::runtime::Builder::new_multi_thread().worker_threads(2))
+}
+
+/// The runtime of a command that waits for little.
+fn small_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    build(&mut tokio::runtime::Builder::new_current_thread())
+}
+
+fn build(runtime: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    /// More than it takes by itself.
+    const DESCRIPTORS: usize = 12;
+    // Where it finds no descriptor for its signals, it panics.
+    (0..DESCRIPTORS)
+        .map(|_| File::open("/dev/null"))
+        .collect::<Result<Vec<_>, _>>()
+        .map(drop)
+        .and_then(|()| runtime.enable_all().build())
+        .map_err(cannot_start)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn cannot_start(error: io::Error) -> Failure {
+    Failure::Failed(format!("cannot start: {error}"))
+}
+
+/// Writes a line to stderr, if it can be written: a disk that is full, or a reader that is gone, is no
+/// reason to panic, as `eprintln!` would.
+fn say(line: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Columns of the terminal that stdout is, if it is one.
@@ -124,10 +171,7 @@ fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
 
 /// Asks the exporter that runs.
 fn ask<T: DeserializeOwned>(daemon: &Daemon, question: Question) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?
+    small_runtime()?
         .block_on(control::ask(&daemon.control_socket(), question))
         .map_err(Failure::Failed)
 }

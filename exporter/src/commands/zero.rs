@@ -45,7 +45,7 @@ pub fn run() -> Result<(), Failure> {
         .map_err(|error| failed(error.to_string()))?
         .map_err(|error| failed(error.to_string()))?;
     if let Ending::Shutdown(summary) = ending {
-        eprintln!("{summary}");
+        super::say(&summary);
     }
     if let Some(ledger) = ledger {
         super::log_ledger(&ledger);

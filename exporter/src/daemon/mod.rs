@@ -20,6 +20,7 @@ use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
     AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
+    boot_clock_ns, raise_descriptor_limit,
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
@@ -70,6 +71,11 @@ pub enum DaemonError {
     /// A layout that cannot be: a defect.
     #[error("the layouts of this version are damaged: {0}")]
     Layout(#[from] ipfix::LayoutError),
+    /// The meter's thread ended by itself: a defect.
+    #[error(
+        "a defect ended the meter: programs and tables stay, and count on, for the next exporter"
+    )]
+    Meter,
 }
 
 /// Observes and exports until SIGTERM or SIGINT, or until it is told to hand over; then exports what
@@ -78,6 +84,7 @@ pub enum DaemonError {
 /// `file` is read again at SIGHUP. Where anything fails before the first packet is counted, what
 /// was attached by then comes off again; what was found from an exporter before stays as it was.
 pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, DaemonError> {
+    raise_descriptor_limit();
     let mut signals = Signals::new()?;
     let began = Instant::now();
     let control = Control::bind(&config.daemon.run_dir, &config.daemon.control_socket())
@@ -136,7 +143,10 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         ..Shared::default()
     }));
     let kept = Kept { pins, page };
-    let mut collectors = Collectors::new(UnixTime::from(SystemTime::now()), told);
+    // RFC 3954 section 5.1: sysUptime counts from when the device was booted. So no flow began before
+    // it, not even one of the exporter before this one.
+    let booted = UnixTime::from(SystemTime::now()).saturating_sub_ns(boot_clock_ns());
+    let mut collectors = Collectors::new(booted, told);
     let export = collectors.set(&config.collectors, config.observation.domain_id, &ledger)?;
     let metering = Metering {
         drain,
@@ -178,10 +188,20 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         metrics,
         scrapes,
     };
-    let successor = daemon
-        .serve(&mut signals, &control, scraped, &mut links)
+    let end = daemon
+        .serve(&mut signals, &control, scraped, &mut links, &thread)
         .await;
-    Ok(daemon.stop(thread, successor).await)
+    daemon.stop(thread, end).await
+}
+
+/// Why the exporter ends.
+enum End {
+    /// A signal says so.
+    Signal,
+    /// Somebody asks it to hand over.
+    Successor(Client),
+    /// The meter's thread has ended.
+    Meter,
 }
 
 /// Says, where the start fails, that what was found is still at work.
@@ -219,28 +239,30 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Everything that happens until a signal ends it, or a request to hand over: then returns who
-    /// asked for that.
+    /// Everything that happens until something ends it.
     async fn serve(
         &mut self,
         signals: &mut Signals,
         control: &Control,
         mut scraped: mpsc::Receiver<oneshot::Sender<Status>>,
         links: &mut Links,
-    ) -> Option<Client> {
+        meter: &JoinHandle<()>,
+    ) -> End {
         let (desk, mut orders) = Desk::new(self.meter.clone(), self.shared.subscribe());
         let mut share = tokio::time::interval(SHARE_EVERY);
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut watchdog = Watchdog::new();
         let mut alive = tokio::time::interval(watchdog.interval());
         let mut netlink = true;
+        // Since when nobody can be accepted at the control socket.
+        let mut refusing: Option<Instant> = None;
         manager::ready(&self.summary());
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => return None,
-                _ = signals.interrupt.recv() => return None,
+                _ = signals.terminate.recv() => return End::Signal,
+                _ = signals.interrupt.recv() => return End::Signal,
                 Some((question, client)) = orders.recv() => match question {
-                    Question::Handover => return Some(client),
+                    Question::Handover => return End::Successor(client),
                     question => {
                         let reply = self.answer(&question);
                         tokio::spawn(async move { control::write_reply(client, &reply).await });
@@ -248,7 +270,12 @@ impl Daemon {
                 },
                 _ = signals.hangup.recv() => { self.reload(); }
                 Some(reply) = scraped.recv() => { let _ = reply.send(self.status()); }
-                _ = share.tick() => self.share(),
+                _ = share.tick() => {
+                    if meter.is_finished() {
+                        return End::Meter;
+                    }
+                    self.share();
+                }
                 _ = alive.tick() => {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
                     watchdog.alive(rounds, &self.summary());
@@ -268,10 +295,18 @@ impl Daemon {
                 }
                 client = control.accept() => match client {
                     Ok(client) => {
+                        if let Some(since) = refusing.take() {
+                            let seconds = since.elapsed().as_secs();
+                            tracing::info!(seconds, "the control socket is served again");
+                        }
                         tokio::spawn(desk.clone().serve(client));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept on the control socket");
+                        // Who asks waits, and it is tried on: one line for all of that.
+                        if refusing.is_none() {
+                            tracing::warn!(%error, "cannot accept on the control socket; trying on");
+                            refusing = Some(Instant::now());
+                        }
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -281,15 +316,22 @@ impl Daemon {
 
     /// The end: all that was counted is exported as far as it can be. Nothing more is counted, or
     /// where there is a `successor`, for it.
-    async fn stop(mut self, thread: JoinHandle<()>, successor: Option<Client>) -> Snapshot {
+    async fn stop(mut self, thread: JoinHandle<()>, end: End) -> Result<Snapshot, DaemonError> {
         manager::stopping();
         let interfaces = self.watched.records();
-        if successor.is_some() {
-            tracing::info!("handing over: exporting what is held; programs and tables stay");
-            self.kept.pins.set_keep(true);
-        } else {
-            tracing::info!("ending: exporting what is held");
-            self.watched.stop();
+        match end {
+            End::Successor(_) => {
+                tracing::info!("handing over: exporting what is held; programs and tables stay");
+                self.kept.pins.set_keep(true);
+            }
+            End::Signal => {
+                tracing::info!("ending: exporting what is held");
+                self.watched.stop();
+            }
+            End::Meter => {
+                tracing::error!("ending: the meter's thread is gone");
+                self.kept.pins.set_keep(true);
+            }
         }
         let _ = self.meter.send(Command::Stop);
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -299,11 +341,14 @@ impl Daemon {
             tracing::warn!("a collector took too long: what it was not sent is lost");
         }
         let ledger = self.sources.ledger();
-        if let Some(client) = successor {
+        if let End::Meter = end {
+            return Err(DaemonError::Meter);
+        }
+        if let End::Successor(client) = end {
             self.kept.page.update(|account| account.handed_over = 1);
             control::write_last_reply(client, &Reply::ok(&ledger)).await;
         }
-        ledger
+        Ok(ledger)
     }
 
     /// Reads the configuration again, and tells the service manager meanwhile.
@@ -377,6 +422,9 @@ impl Daemon {
         self.sources
             .tables
             .set_sampling(new.observation.sampling.get());
+        self.sources
+            .tables
+            .set_timestamps(new.observation.timestamps);
         self.watched.set_wanted(new.observation.interfaces.clone());
         // One that was set at the control socket stays as long as the file says what it said.
         if new.log.level != self.config.log.level {
@@ -530,6 +578,7 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
             config::Attach::Clsact => AttachMode::Clsact,
         },
         layer2_flows: observation.non_ip == config::NonIp::Flow,
+        timestamps: observation.timestamps,
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
         pin_dir: config.daemon.pin_dir.clone(),

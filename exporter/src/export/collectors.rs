@@ -20,7 +20,7 @@ pub struct Collectors {
 }
 
 impl Collectors {
-    /// None yet. `system_init` is when this process began; `told` is what all collectors are told
+    /// None yet. `system_init` is when this host was booted; `told` is what all collectors are told
     /// beside records.
     pub fn new(system_init: UnixTime, told: watch::Receiver<Arc<Shared>>) -> Self {
         Self {

@@ -6,6 +6,7 @@ use super::links::Interface;
 use super::object::NetPrograms;
 use super::pins::{Pins, Place};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -37,13 +38,12 @@ impl Attachment {
     /// Whether the program is still where it was put.
     fn is_there(&self, if_index: u32, direction: Direction) -> bool {
         match self {
-            // A link that cannot be asked is no reason to attach twice.
+            // What cannot be asked is no reason to attach twice.
             Self::Tcx { link } => {
                 bpf::tcx_device(link).map_or(true, |device| device == Some(if_index))
             }
-            Self::Clsact { program, place } => {
-                bpf::clsact_program(if_index, direction, *place) == Some(*program)
-            }
+            Self::Clsact { program, place } => bpf::clsact_program(if_index, direction, *place)
+                .map_or(true, |there| there == Some(*program)),
         }
     }
 }
@@ -63,6 +63,16 @@ const NETWORK: [u16; 8] = [
     823, // ARPHRD_IP6GRE
 ];
 
+/// Whether the packets of a device of this ARPHRD number begin with an Ethernet header or with IP;
+/// `None`: with something else.
+pub fn has_ethernet_header(link_type: u16) -> Option<bool> {
+    if ETHERNET.contains(&link_type) {
+        Some(true)
+    } else {
+        NETWORK.contains(&link_type).then_some(false)
+    }
+}
+
 /// What is attached, and where.
 #[derive(Debug)]
 pub struct Attachments {
@@ -73,6 +83,9 @@ pub struct Attachments {
     pins: Option<Arc<Pins>>,
     /// What an exporter before this one left attached, until it is taken over or taken off.
     inherited: BTreeMap<(u32, Direction), Attachment>,
+    /// Given up while a filter is taken off, which takes a descriptor: it must not stay because all
+    /// others are in use.
+    spare: Option<File>,
 }
 
 impl Attachments {
@@ -84,6 +97,7 @@ impl Attachments {
             by_place: BTreeMap::new(),
             pins: None,
             inherited: BTreeMap::new(),
+            spare: spare(),
         }
     }
 
@@ -92,9 +106,13 @@ impl Attachments {
     /// the rest.
     ///
     /// [`detach_inherited`]: Self::detach_inherited
-    pub fn pinned(pins: Arc<Pins>) -> Self {
+    ///
+    /// # Errors
+    /// Where it cannot be told what is attached.
+    pub fn pinned(pins: Arc<Pins>) -> Result<Self, Error> {
+        let asking = |e| Error::os("asking for a filter", e);
         let mut attachments = Self::new(pins.path());
-        for (place, object) in pins.places() {
+        for (place, object) in pins.places()? {
             let Place {
                 if_index,
                 direction,
@@ -111,6 +129,7 @@ impl Attachments {
                     // left a pin of the one before.
                     let pinned = bpf::program_id(&object).ok();
                     bpf::clsact_program(if_index, direction, place)
+                        .map_err(asking)?
                         .filter(|&id| pinned == Some(id) || bpf::is_ours(id))
                         .map(|program| Attachment::Clsact { program, place })
                 }
@@ -124,7 +143,7 @@ impl Attachments {
             }
         }
         attachments.pins = Some(pins);
-        attachments
+        Ok(attachments)
     }
 
     /// Takes off what was inherited and is not wanted; returns how many programs that was.
@@ -328,20 +347,26 @@ impl Attachments {
         }
     }
 
-    fn take_off(&self, if_index: u32, direction: Direction, attachment: Attachment) {
+    fn take_off(&mut self, if_index: u32, direction: Direction, attachment: Attachment) {
         self.unpin(if_index, direction, &attachment);
+        drop(self.spare.take());
         match attachment {
             // It is detached when neither pin nor descriptor holds it.
             Attachment::Tcx { link } => drop(link),
             // Somebody may have put another program in this place since.
             Attachment::Clsact { program, place } => {
-                if bpf::clsact_program(if_index, direction, place) == Some(program)
-                    && let Err(error) = bpf::detach_clsact(if_index, direction, place)
-                {
+                let taken_off = bpf::clsact_program(if_index, direction, place).and_then(|there| {
+                    if there == Some(program) {
+                        bpf::detach_clsact(if_index, direction, place)?;
+                    }
+                    Ok(())
+                });
+                if let Err(error) = taken_off {
                     tracing::warn!(if_index, ?direction, %error, "cannot take the filter off");
                 }
             }
         }
+        self.spare = spare();
     }
 
     /// Pins a link, or the program of a filter, which the qdisc holds by itself: its pin says where
@@ -388,6 +413,11 @@ impl Drop for Attachments {
             self.detach_inherited();
         }
     }
+}
+
+/// A descriptor, of whatever is there on every system.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 fn pin_place(if_index: u32, direction: Direction, priority: Option<u32>) -> Place {

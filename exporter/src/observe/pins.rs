@@ -125,8 +125,10 @@ impl Pins {
             _lock: lock,
             keep: AtomicBool::new(false),
         };
-        for name in pins.names().filter(|name| name.starts_with(NEW)) {
-            let _ = fs::remove_file(path.join(name));
+        for name in pins.names().unwrap_or_default() {
+            if name.starts_with(NEW) {
+                let _ = fs::remove_file(path.join(name));
+            }
         }
         Ok(Some(pins))
     }
@@ -150,7 +152,7 @@ impl Pins {
     /// program ever counted into it, or none does any more.
     pub fn tables(&self) -> Result<Vec<TableSet>, Error> {
         let mut sets = Vec::new();
-        for number in self.numbers() {
+        for number in self.numbers()? {
             let folder = self.folder(number);
             if !folder.join(LEDGER).exists() {
                 self.remove_tables(number);
@@ -195,12 +197,15 @@ impl Pins {
     }
 
     /// The places at which something is pinned, each with the link or the program.
-    pub fn places(&self) -> Vec<(Place, OwnedFd)> {
-        self.names()
-            .filter_map(|name| {
-                let place = Place::from_name(&name)?;
-                Some((place, bpf::open_pinned(&self.path.join(name)).ok()?))
-            })
+    ///
+    /// # Errors
+    /// Where one cannot be opened: a program that is attached and not known of would count beside
+    /// that of this process.
+    pub fn places(&self) -> Result<Vec<(Place, OwnedFd)>, Error> {
+        self.names()?
+            .into_iter()
+            .filter_map(|name| Some((Place::from_name(&name)?, name)))
+            .map(|(place, name)| Ok((place, bpf::open_pinned(&self.path.join(name))?)))
             .collect()
     }
 
@@ -221,17 +226,21 @@ impl Pins {
         let _ = fs::remove_file(self.path.join(place.name()));
     }
 
-    fn numbers(&self) -> Vec<u32> {
-        self.names()
+    fn numbers(&self) -> Result<Vec<u32>, Error> {
+        let names = self.names()?.into_iter();
+        Ok(names
             .filter_map(|name| name.strip_prefix(TABLES)?.parse().ok())
-            .collect()
+            .collect())
     }
 
-    fn names(&self) -> impl Iterator<Item = String> + use<> {
-        fs::read_dir(&self.path)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+    /// A directory that cannot be read is not an empty one.
+    fn names(&self) -> Result<Vec<String>, Error> {
+        let failed = |e| Error::os(self.path.display().to_string(), e);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().into_string());
+        }
+        Ok(names)
     }
 
     fn folder(&self, number: u32) -> PathBuf {
@@ -245,7 +254,7 @@ impl Drop for Pins {
         if self.keeps() {
             return;
         }
-        for number in self.numbers() {
+        for number in self.numbers().unwrap_or_default() {
             self.remove_tables(number);
         }
         let _ = fs::remove_dir(&self.path);

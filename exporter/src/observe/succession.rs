@@ -79,8 +79,9 @@ impl Parts {
     pub fn lasting(options: &FetcherOptions, now_ms: u64) -> Result<(Self, Succession), Error> {
         let sizes = options.prepare()?;
         let pins = Arc::new(Pins::open(&options.pin_dir)?);
-        let mut sets = pins.tables()?;
         // Until this exporter is at work, what is there is another's.
+        pins.set_keep(true);
+        let mut sets = pins.tables()?;
         pins.set_keep(!sets.is_empty());
         let namespace = namespace()?;
         let current = sets.last().map(Found::look).transpose()?;
@@ -98,6 +99,7 @@ impl Parts {
                 let tables = Tables::map(&maps, sizes)?;
                 tables.set_sampling(control.sampling);
                 tables.set_layer2_flows(control.layer2_flows != 0);
+                tables.set_timestamps(options.timestamps);
                 let account = page.account();
                 let objects = spec.load_over(maps, sizes)?;
                 page.update(|account| {
@@ -143,7 +145,7 @@ impl Parts {
             .iter()
             .map(Retired::new)
             .collect::<Result<Vec<_>, _>>()?;
-        let mut attachments = Attachments::pinned(pins.clone());
+        let mut attachments = Attachments::pinned(pins.clone())?;
         if retired.iter().any(|set| set.is_of_another(namespace)) {
             // Its devices are not those that have their numbers here.
             attachments.detach_inherited();
@@ -176,13 +178,15 @@ pub fn detach(pin_dir: &Path, devices: &[u32]) -> Result<Detached, Error> {
     let pins = Pins::open_existing(pin_dir)?.map(Arc::new);
     let here = namespace()?;
     if let Some(pins) = &pins {
+        // Until it is known what is in it.
+        pins.set_keep(true);
         for set in pins.tables()? {
             let of = Found::look(&set)?.page.map(|page| page.account().namespace);
             detached.elsewhere |= of.is_some_and(|of| of != here);
         }
     }
     let mut attachments = match &pins {
-        Some(pins) => Attachments::pinned(pins.clone()),
+        Some(pins) => Attachments::pinned(pins.clone())?,
         None => Attachments::new(pin_dir),
     };
     detached.programs = attachments.detach_inherited();
@@ -197,6 +201,7 @@ pub fn detach(pin_dir: &Path, devices: &[u32]) -> Result<Detached, Error> {
             let read = retired.read_out(&mut Vec::new())?;
             detached.tables.push((account, read));
         }
+        pins.set_keep(false);
     }
     Ok(detached)
 }

@@ -189,9 +189,11 @@ pub struct Context {
 
 impl Context {
     /// A time in milliseconds since 1970 as sysUptime: milliseconds since
-    /// [`system_init_ms`](Self::system_init_ms), modulo 2^32 (49.7 days); zero for times before.
+    /// [`system_init_ms`](Self::system_init_ms), modulo 2^32 (49.7 days). So it is for times before
+    /// as well, for the time of day may be set back: the distances between a record's times and that
+    /// of the message, from which collectors reckon, stay right.
     pub fn uptime_ms(&self, unix_ms: u64) -> u32 {
-        low32(unix_ms.saturating_sub(self.system_init_ms))
+        low32(unix_ms.wrapping_sub(self.system_init_ms))
     }
 }
 
