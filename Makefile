@@ -74,4 +74,5 @@ bench: setup-bench
 	cargo bench --manifest-path ipfix/bench/Cargo.toml --target-dir $(TARGET)/bench
 	cargo build --release -p ebpfix -p ebpfix-bench
 	$(AS_ROOT) $(TARGET)/release/packet-cost
+	$(AS_ROOT) $(TARGET)/release/export-speed
 	$(AS_ROOT) $(TARGET)/release/race
