@@ -43,6 +43,8 @@ lint: setup
 	cargo fmt --manifest-path ipfix/bench/Cargo.toml --check
 	cargo fmt --manifest-path ipfix/fuzz/Cargo.toml --check
 	cargo clippy --manifest-path ipfix/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz/seeds-build --all-targets -- -D warnings
+	cargo fmt --manifest-path probes/fuzz/Cargo.toml --check
+	cargo clippy --manifest-path probes/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz/seeds-build --all-targets -- -D warnings
 
 unit: setup
 	cargo test --workspace --exclude ebpfix-tests
@@ -61,9 +63,11 @@ rpm: setup-build
 
 fuzz: setup
 	ipfix/fuzz/run.sh
+	probes/fuzz/run.sh
 
 fuzz-short: setup
 	ipfix/fuzz/run.sh 15
+	probes/fuzz/run.sh 15
 
 # Figures, not verdicts: nothing here decides whether a build is good.
 bench: setup-bench

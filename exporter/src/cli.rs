@@ -5,11 +5,16 @@
 )]
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::DEFAULT_FILE;
+use crate::config::{self, DEFAULT_FILE, DuplicatesMode, Protocol, Target};
+
+mod view;
+pub use view::*;
 
 /// Flow exporter: counts every packet of every flow in the kernel, tells collectors by IPFIX or
 /// NetFlow v9.
@@ -43,11 +48,65 @@ pub enum Command {
     /// With FILEs it prints the flows that are stored in them, as they would have been printed when
     /// they were received, and ends.
     Collect(CollectArgs),
+    /// Meter captures of packets, and print the flows or send them to a collector
+    ///
+    /// FILEs are captures in the formats pcap or pcapng, plain or compressed by gzip, of Ethernet, raw
+    /// IP, Linux cooked (v1 and v2), loopback or PPP; - is stdin. Several are one stream, in the order
+    /// given: flows go on from one to the next. Packets are read, counted and made into flows as `run`
+    /// does, by the captures' own clock. Packets that a snap length has cut count with the length that
+    /// their IP header tells. At the end a ledger on stderr says what became of every packet.
+    ///
+    /// A damaged file gives what it holds. It is told with the place of the damage, and the exit
+    /// status is 1; so it is for link types that cannot be read and for a collector that does not
+    /// listen.
+    Replay(ReplayArgs),
+    /// Send a few known flows to a collector
+    ///
+    /// So that a collector can be checked end to end: ten flows of TCP, UDP and ICMP over IPv4 and
+    /// IPv6 (five in NetFlow v5, which has no IPv6), between addresses that are reserved for
+    /// documentation. Says what was sent, what the collector should show and how to see it. The exit
+    /// status is 1 if the collector's host answers that nobody listens.
+    TestCollector(TestCollectorArgs),
+    /// Look for what keeps an exporter from working, or from seeing all packets
+    ///
+    /// The kernel and what it can do, privileges, the BPF file system; of each interface that is to
+    /// be observed what else is attached and what packets pass it by; of each collector the route,
+    /// the path's MTU and whether somebody listens (it is sent a message without records); the clock;
+    /// what an exporter left. Each finding says what to do. Nothing is changed, and what cannot be
+    /// looked at without privileges is said. The exit status is 1 if there is a problem, 0 if there
+    /// are warnings only.
+    Doctor(DoctorArgs),
     /// Ask the running exporter how it does
     ///
     /// Prints the ledger (what was observed, exported, is held, was lost and why), the collectors
     /// and the interfaces.
     Status(StatusArgs),
+    /// Show the flows that the running exporter holds
+    ///
+    /// Flows that have not ended, with what their record in progress has counted: which, in which order
+    /// and how many, one by one or added up by any fields.
+    Flows(FlowsArgs),
+    /// Watch flows, talkers, services and interfaces
+    ///
+    /// A screen of what counts most, second by second; ? shows the keys. It asks the running exporter,
+    /// or with -i it observes these interfaces by itself (as root) and takes its programs off again.
+    /// Where stdout is no terminal, or a dumb one, it writes lines.
+    Top(TopArgs),
+    /// Show the templates that the running exporter announces to its collectors
+    Templates(TemplatesArgs),
+    /// Have the running exporter read its configuration again
+    ///
+    /// As SIGHUP does, and says what came of it. Where there is a mistake, each is told as `check`
+    /// does, the configuration in force stays, and the exit status is 78.
+    Reload(ReloadArgs),
+    /// Have the running exporter export every flow that it holds
+    ///
+    /// The flows go on in new records. Returns when all are on their way to the collectors.
+    Flush(FlushArgs),
+    /// Show or set what the running exporter logs
+    ///
+    /// Until it ends, or reads another level in its configuration.
+    LogLevel(LogLevelArgs),
     /// Have the running exporter end for another to go on
     ///
     /// It exports what it holds and ends, but leaves its programs attached and its tables in the
@@ -98,6 +157,16 @@ pub struct CollectArgs {
     /// Replace the file to write if it exists
     #[arg(long, requires = "write")]
     pub force: bool,
+    /// Print templates, when they are first used and when they have changed, and options, on stderr
+    #[arg(long)]
+    pub show_templates: bool,
+    /// Estimate what there was: packets and octets times the sampling interval that the exporter told
+    ///
+    /// In the table they stand under ~PACKETS and ~BYTES, in JSON and CSV in packets_scaled and
+    /// bytes_scaled, beside packets and bytes as they were counted. An exporter that told no interval
+    /// is taken to count every packet.
+    #[arg(long)]
+    pub apply_sampling: bool,
     /// Print the flows of these IPFIX Files instead of receiving any; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["listen", "write"])]
     pub files: Vec<PathBuf>,
@@ -111,6 +180,156 @@ impl CollectArgs {
     }
 }
 
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Captures, in the order of time; - is stdin
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Send the flows to this collector; without a port to 4739 (IPFIX) or 2055 (NetFlow)
+    #[arg(long, value_name = "ADDR:PORT", value_parser = target)]
+    pub collector: Option<Target>,
+    /// What the collector understands
+    #[arg(long, value_enum, default_value = "ipfix", requires = "collector")]
+    pub protocol: ProtocolName,
+    /// Observation Domain ID towards the collector
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "collector")]
+    pub domain_id: u32,
+    /// Records a second to the collector at most [default: what it takes, if it is on this host; else
+    /// 32000 messages]
+    #[arg(long, value_name = "N", requires = "collector")]
+    pub rate_limit: Option<NonZeroU32>,
+    /// How flows are printed [default: table; with --collector: not at all]
+    #[arg(long, value_enum, conflicts_with = "collector")]
+    pub format: Option<OutputFormat>,
+    /// So many times as fast as recorded, such as 1, 10 or 0.5 [default: as fast as it goes]
+    #[arg(long, value_name = "N", value_parser = speed)]
+    pub speed: Option<f64>,
+    /// As fast as recorded: --speed 1
+    #[arg(long, conflicts_with = "speed")]
+    pub realtime: bool,
+    /// A flow that goes on has a record this often
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
+    pub active_timeout: Duration,
+    /// A flow without packets for this long has ended
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = timeout)]
+    pub idle_timeout: Duration,
+    /// Flows held at most; when full, the one without packets for longest ends early
+    #[arg(long, value_name = "N", default_value = "131072")]
+    pub max_flows: NonZeroU32,
+    /// What becomes of frames that are not IP
+    #[arg(long, value_enum, default_value = "count")]
+    pub non_ip: NonIpName,
+    /// What becomes of a flow that is seen on several interfaces of a capture
+    #[arg(long, value_enum, default_value = "keep")]
+    pub duplicates: DuplicatesName,
+}
+
+impl ReplayArgs {
+    /// How many times as fast as recorded; `None`: as fast as it goes.
+    pub fn speed(&self) -> Option<f64> {
+        self.speed.or(self.realtime.then_some(1.0))
+    }
+}
+
+/// Arguments of `test-collector`.
+#[derive(Debug, Args)]
+pub struct TestCollectorArgs {
+    /// The collector; without a port to 4739 (IPFIX) or 2055 (NetFlow)
+    #[arg(value_name = "ADDR:PORT", value_parser = target)]
+    pub collector: Target,
+    /// What the collector understands
+    #[arg(long, value_enum, default_value = "ipfix")]
+    pub protocol: ProtocolName,
+    /// Observation Domain ID
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub domain_id: u32,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    text.parse().map_err(|_| {
+        "expected HOST:PORT, IPV4:PORT or [IPV6]:PORT; the port may be left out".to_owned()
+    })
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
+        _ => Err("expected a number above 0".to_owned()),
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    const MIN: Duration = Duration::from_millis(1);
+    const MAX: Duration = Duration::from_hours(24 * 365);
+    match config::time(text) {
+        Some(time) if (MIN..=MAX).contains(&time) => Ok(time),
+        _ => Err("expected a time such as 15s, 1m30s, 500ms or 1h, up to a year".to_owned()),
+    }
+}
+
+/// A protocol to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolName {
+    /// IPFIX (RFC 7011)
+    Ipfix,
+    /// NetFlow v9 (RFC 3954)
+    NetflowV9,
+    /// NetFlow v5: IPv4 only
+    NetflowV5,
+}
+
+impl From<ProtocolName> for Protocol {
+    fn from(name: ProtocolName) -> Self {
+        match name {
+            ProtocolName::Ipfix => Self::Ipfix,
+            ProtocolName::NetflowV9 => Self::NetflowV9,
+            ProtocolName::NetflowV5 => Self::NetflowV5,
+        }
+    }
+}
+
+/// What becomes of frames that are not IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NonIpName {
+    /// They are counted in the ledger and make no flow
+    Count,
+    /// They make flows of their MAC addresses and their ethertype
+    Flow,
+}
+
+/// What becomes of a flow that is seen on several interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DuplicatesName {
+    /// Each interface has its flow
+    Keep,
+    /// As keep, and the later ones say that they are duplicates
+    Mark,
+    /// The later ones are left out, and counted in the ledger
+    Drop,
+}
+
+impl From<DuplicatesName> for DuplicatesMode {
+    fn from(name: DuplicatesName) -> Self {
+        match name {
+            DuplicatesName::Keep => Self::Keep,
+            DuplicatesName::Mark => Self::Mark,
+            DuplicatesName::Drop => Self::Drop,
+        }
+    }
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The file to use instead of the default
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -118,8 +337,11 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub config: ConfigFile,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub json: bool,
+    /// Print every number and word of the JSON as a line of comma-separated values: NAME,VALUE
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// Arguments of `handover`.
@@ -168,6 +390,8 @@ pub enum OutputFormat {
     Table,
     /// A JSON object a line
     Json,
+    /// Comma-separated values, the names of JSON's fields in the first line
+    Csv,
 }
 
 #[cfg(test)]

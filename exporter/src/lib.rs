@@ -34,19 +34,25 @@
 //! - To see what a record holds: [`record::Record`], and [`export::layouts`] for what is sent of it.
 //! - To add a key to the configuration: [`config::keys`], the one table of all of them.
 //!
-//! [`collector`] is the other end: it receives IPFIX and `NetFlow` v9 and prints flows. [`cli`] and
-//! [`commands`] are the command line.
+//! [`collector`] is the other end: it receives IPFIX and `NetFlow` v9 and prints flows. [`replay`] has
+//! [`capture`] files in the kernel's place. [`cli`] and [`commands`] are the command line.
 //!
 //! The only unsafe code is in [`observe`]. `ARCHITECTURE.md` tells of threads, of the protocol
 //! between kernel and exporter, and of why things are as they are.
 
+pub mod capture;
 pub mod cli;
 pub mod collector;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod export;
+pub mod filter;
+pub mod flows;
 pub mod ledger;
+pub mod logging;
 pub mod meter;
 pub mod observe;
 pub mod record;
+pub mod replay;

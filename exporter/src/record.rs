@@ -369,6 +369,12 @@ pub struct FlowJson<'a> {
     /// Address of the exporter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<IpAddr>,
+    /// Packets times the sampling interval: an estimate of what there was. Where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets_scaled: Option<u64>,
+    /// IP octets times the sampling interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_scaled: Option<u64>,
 }
 
 impl FlowJson<'_> {
@@ -412,6 +418,8 @@ impl<'a> From<&'a Record> for FlowJson<'a> {
             sampling: Some(id.sampling),
             duplicate: Some(record.duplicate),
             agent: (!record.agent_ip.is_unspecified()).then_some(record.agent_ip),
+            packets_scaled: None,
+            bytes_scaled: None,
         }
     }
 }

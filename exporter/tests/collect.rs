@@ -358,6 +358,22 @@ fn a_message_that_is_missing_shows_in_the_sequence() {
         });
         assert_eq!(printed.lines().count(), 2);
         assert_eq!(summary.missing, missing, "{protocol:?}");
+        // And of whom it is.
+        let text = summary.to_string();
+        let first = text.lines().next().unwrap();
+        let name = match protocol {
+            Protocol::Ipfix => "IPFIX",
+            _ => "NetFlow v9",
+        };
+        assert!(
+            first.starts_with("missing by sequence of 127.0.0.1:"),
+            "{text}"
+        );
+        assert!(
+            first.ends_with(&format!(", {name}, domain 1: {missing}")),
+            "{text}"
+        );
+        assert_eq!(summary.gaps.len(), 1);
     }
 }
 

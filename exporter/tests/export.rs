@@ -261,6 +261,95 @@ fn a_queue_that_is_full_at_one_collector_takes_nothing_from_another() {
     }
 }
 
+/// More than can be encoded and sent in the time.
+#[test]
+fn what_comes_too_fast_is_refused_and_counted() {
+    const BATCHES: u64 = 800;
+    // Nobody reads: what the receiver's kernel throws away is the receiver's.
+    let sink = Sink::new(SocketAddr::new(addresses()[0], 0));
+    let exporter = Exporter::start(&[collector_at(sink.address(), Protocol::Ipfix)]);
+    let batch = records(1024);
+    let mut most_held = 0;
+    for n in 0..BATCHES {
+        exporter.send(batch.clone());
+        if n % 20 == 0 {
+            let snapshot = exporter.snapshot();
+            assert!(snapshot.is_balanced(), "{snapshot:?}");
+            let status = &exporter.status()[0];
+            let accounted = status.records + status.held_records + status.lost_records;
+            assert_eq!(status.offered_records, accounted);
+            most_held = most_held.max(status.held_records);
+        }
+    }
+    let (status, snapshot) = exporter.finish();
+    assert!((200_000..=262_144).contains(&most_held), "{most_held}");
+    assert_eq!(status[0].offered_records, BATCHES * 1024);
+    assert!(snapshot.is_balanced() && snapshot.held().is_zero());
+    let full = snapshot.lost.of(LossReason::ExportQueueFull);
+    assert_eq!(
+        (full, snapshot.exported),
+        (status[0].lost, status[0].exported)
+    );
+    assert_eq!(snapshot.lost.total(), full);
+    assert!(status[0].lost_records > 100_000, "{:?}", status[0]);
+}
+
+#[test]
+fn collectors_that_share_get_each_flow_once() {
+    let mut sinks: Vec<_> = (0..3)
+        .map(|_| Sink::new(SocketAddr::new(addresses()[0], 0)))
+        .collect();
+    let mut configs: Vec<_> = sinks
+        .iter()
+        .map(|sink| collector_at(sink.address(), Protocol::Ipfix))
+        .collect();
+    configs[0].balance = Some("pair".to_owned());
+    configs[2].balance = Some("pair".to_owned());
+    let exporter = Exporter::start(&configs);
+    // Forth, and back.
+    let forth = records(4000);
+    let back: Vec<_> = (4001..=8000)
+        .zip(&forth)
+        .map(|(n, record)| {
+            let mut record = record.clone();
+            record.metrics.packets = n;
+            let id = &mut record.id;
+            std::mem::swap(&mut id.src_ip, &mut id.dst_ip);
+            std::mem::swap(&mut id.src_mac, &mut id.dst_mac);
+            if !matches!(id.transport_protocol, 1 | 58) {
+                std::mem::swap(&mut id.src_port, &mut id.dst_port);
+            }
+            id.direction ^= 1;
+            record
+        })
+        .collect();
+    for batch in forth.chunks(1000).chain(back.chunks(1000)) {
+        exporter.send(batch.to_vec());
+    }
+    sinks[1].receive_until(|sink| sink.records.len() == 8000);
+    let (status, snapshot) = exporter.finish();
+    let got: Vec<std::collections::BTreeSet<u64>> = sinks
+        .iter_mut()
+        .map(|sink| {
+            sink.receive_rest();
+            sink.assert_sound();
+            sink.records.iter().map(|record| record.packets).collect()
+        })
+        .collect();
+    assert_eq!(got[1].len(), 8000);
+    assert!(got[0].is_disjoint(&got[2]));
+    assert_eq!(got[0].len() + got[2].len(), 8000);
+    for n in 1..=4000 {
+        assert_eq!(got[0].contains(&n), got[0].contains(&(n + 4000)), "{n}");
+    }
+    assert!((2400..5600).contains(&got[0].len()), "{}", got[0].len());
+    for (status, got) in status.iter().zip(&got) {
+        assert_eq!((status.records, status.lost_records), (got.len() as u64, 0));
+    }
+    assert_eq!(snapshot.exported, total(&forth) + total(&back));
+    assert!(snapshot.is_balanced() && snapshot.lost.total().is_zero());
+}
+
 #[test]
 fn without_a_collector_everything_is_lost_by_its_name() {
     let exporter = Exporter::start(&[]);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes the ipfix crate.
+# Fuzzes the ipfix crate, or the crate whose fuzz folder FUZZ_CRATE names (see probes/fuzz/run.sh).
 #
 #   run.sh [SECONDS] [TARGET...]   each target (default: all) for SECONDS (default: 20)
 #
@@ -14,18 +14,21 @@ set -eu
 CARGO_FUZZ_VERSION=0.13.2
 
 main() {
-    here=$(cd "$(dirname "$0")" && pwd)
+    own=$(cd "$(dirname "$0")" && pwd)
+    here=${FUZZ_CRATE:-$own}
     seconds=${1:-20}
     [ $# -eq 0 ] || shift
     case $seconds in
     '' | *[!0-9]*) fail "'$seconds' is not a number of seconds" ;;
     esac
     [ $# -gt 0 ] || set -- $(cd "$here/targets" && ls | sed 's/\.rs$//')
-    target_directory=${CARGO_TARGET_DIR:-$here/../../target}
+    target_directory=${CARGO_TARGET_DIR:-$own/../../target}
     mkdir -p "$target_directory/fuzz"
     work=$(cd "$target_directory/fuzz" && pwd)
 
-    rm -rf "$work/seeds"
+    for target; do
+        rm -rf "$work/seeds/$target"
+    done
     (cd "$here" && cargo run -q --locked --target-dir "$work/seeds-build" --example seeds -- "$work/seeds") ||
         fail "the seeds could not be made"
     choose_compiler

@@ -17,7 +17,7 @@ build_packages() {
 }
 
 test_packages() {
-    echo nfdump pmacct softflowd tshark tcpdump
+    echo nfdump pmacct softflowd tshark tcpdump tmux
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
     # procps for `kill`, which a minimal system has only inside its shell.
     # groff-base reads the manual pages as a reader would.
@@ -54,7 +54,10 @@ main() {
         install_judges "$root/ipfix/tests/judges/requirements.txt" "$root/.venv"
         ;;
     esac
-    [ "$purpose" != test ] || fetch_kernels "${CARGO_TARGET_DIR:-$root/target}/kernels"
+    if [ "$purpose" = test ]; then
+        fetch_promtool "${CARGO_TARGET_DIR:-$root/target}/tools"
+        fetch_kernels "${CARGO_TARGET_DIR:-$root/target}/kernels"
+    fi
 }
 
 install_missing() {
@@ -172,6 +175,23 @@ CONF
 # What tests/src/vm.rs loads.
 kernel_modules() {
     echo veth sch_ingress cls_bpf tunnel4 ip_tunnel ipip
+}
+
+# Prometheus' own judge of metrics and rules, without the server that is in the same package, and would be
+# started. A release that has none is no reason not to run the other tests.
+fetch_promtool() {
+    [ ! -x "$1/promtool" ] || return 0
+    echo "setup: fetching promtool for the tests"
+    rm -rf "$1/promtool.new"
+    mkdir -p "$1/promtool.new"
+    (
+        cd "$1/promtool.new"
+        # A cache of apt's that is none is told by the download.
+        apt-get download -q prometheus || { as_root apt-get update -q && apt-get download -q prometheus; }
+        dpkg-deb -x prometheus_*.deb .
+        mv usr/bin/promtool ..
+    ) || echo "setup: promtool cannot be fetched: its tests will fail" >&2
+    rm -rf "$1/promtool.new"
 }
 
 # Where this machine has its own Debian from.

@@ -17,7 +17,9 @@ pub const ETH_P_IP: u16 = 0x0800;
 pub const ETH_P_IPV6: u16 = 0x86dd;
 
 /// The Flow Key: packets of one flow agree in every field.
-#[repr(C)]
+///
+/// Aligned to 8 octets, so that it can be read and compared in whole words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct FlowId {
     /// `sourceIPv4Address` or `sourceIPv6Address`; all zero in a layer-2 flow.
@@ -56,9 +58,9 @@ pub struct FlowMetrics {
     pub packets: u64,
     /// IP octets, headers included (of a layer-2 flow: octets after the Ethernet header).
     pub bytes: u64,
-    /// Boot clock of the first packet, nanoseconds; 0: unset.
+    /// Boot clock of the first packet, nanoseconds, as exact as [`Timestamps`] says; 0: unset.
     pub start_mono_time_ns: u64,
-    /// Boot clock of the last packet, nanoseconds, to a tick of the kernel; 0: unset.
+    /// Boot clock of the last packet, as the start; 0: unset.
     pub end_mono_time_ns: u64,
     /// `tcpControlBits`: the union of the TCP headers' own twelve bits (RFC 9565).
     pub flags: u16,
@@ -291,7 +293,7 @@ pub const MAP_DIRECT_FLOWS: &str = "direct_flows";
 /// Version of the tables as a whole: their layout, and what the numbers in them mean to who writes and
 /// who reads them. To be raised with every change of either, so that an exporter does not adopt what
 /// it would misread.
-pub const TABLES_VERSION: u16 = 1;
+pub const TABLES_VERSION: u16 = 2;
 /// Version of [`CpuState`] alone: tables that are otherwise of another version can still be asked
 /// what they observed.
 pub const COUNTERS_VERSION: u16 = 1;
@@ -365,9 +367,26 @@ pub struct Control {
     pub abi: u32,
     /// Secret keys of the hash, chosen at load.
     pub hash_keys: [u32; 16],
-    /// What to add to the monotonic clock to have the boot clock: the time spent in suspend.
-    /// Kept up to date by the exporter.
-    pub boot_offset_ns: u64,
+    /// The boot clock, in nanoseconds, of the kernel's tick number 0 (`jiffies`), modulo 2^64.
+    /// Moves with the time spent in suspend; kept up to date by the exporter.
+    pub tick_origin_ns: u64,
+    /// Nanoseconds from tick to tick.
+    pub tick_ns: u32,
+    /// A [`Timestamps`].
+    pub timestamps: u32,
+}
+
+/// Which packets are stamped by the fine clock; the others get the time of the kernel's last tick.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(u32)]
+pub enum Timestamps {
+    /// None.
+    Tick = 0,
+    /// Those that bring a flow into the cache, and so the first one of every flow.
+    #[default]
+    FineStart = 1,
+    /// All.
+    Fine = 2,
 }
 
 /// Packets and octets.
@@ -425,8 +444,9 @@ pub struct Slot {
 /// The slots that one hash value may use.
 pub type Set = [Slot; WAYS];
 
-layout!(Control, 104, { generation: 0, sampling: 4, layer2_flows: 8, sets: 12, log_records: 16,
-    cpus: 20, abi: 28, hash_keys: 32 });
+layout!(Control, 112, { generation: 0, sampling: 4, layer2_flows: 8, sets: 12, log_records: 16,
+    cpus: 20, abi: 28, hash_keys: 32,
+    tick_origin_ns: 96, tick_ns: 104, timestamps: 108 });
 layout!(Tally, 16, { packets: 0, octets: 8 });
 layout!(Counters, 160, { observed: 0, frames: 16, dropped: 32 });
 layout!(CpuState, 512, { produced: 0, consumed: 64, counters: 128 });

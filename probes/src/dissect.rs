@@ -29,19 +29,19 @@ const ETH_P_MPLS_MC: u16 = 0x8848;
 const ETH_P_PPP_SES: u16 = 0x8864;
 const PPP_IP: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
-const VLAN_ID_MASK: u16 = 0x0fff;
+pub(crate) const VLAN_ID_MASK: u16 = 0x0fff;
 /// The bottom-of-stack bit, in the third octet of a label stack entry (RFC 3032 section 2.1).
 const MPLS_BOTTOM_OF_STACK: u8 = 0x01;
 
 const PROTO_HOP_BY_HOP: u8 = 0;
-const PROTO_ICMP: u8 = 1;
-const PROTO_TCP: u8 = 6;
-const PROTO_UDP: u8 = 17;
+pub(crate) const PROTO_ICMP: u8 = 1;
+pub(crate) const PROTO_TCP: u8 = 6;
+pub(crate) const PROTO_UDP: u8 = 17;
 const PROTO_DCCP: u8 = 33;
 const PROTO_ROUTING: u8 = 43;
 const PROTO_FRAGMENT: u8 = 44;
 const PROTO_AH: u8 = 51;
-const PROTO_ICMPV6: u8 = 58;
+pub(crate) const PROTO_ICMPV6: u8 = 58;
 const PROTO_DESTINATION_OPTIONS: u8 = 60;
 const PROTO_SCTP: u8 = 132;
 const PROTO_MOBILITY: u8 = 135;
@@ -49,13 +49,13 @@ const PROTO_UDPLITE: u8 = 136;
 const PROTO_HIP: u8 = 139;
 const PROTO_SHIM6: u8 = 140;
 
-const IPV4_HEADER_OCTETS: u32 = 20;
-const IPV6_HEADER_OCTETS: u32 = 40;
+pub(crate) const IPV4_HEADER_OCTETS: u32 = 20;
+pub(crate) const IPV6_HEADER_OCTETS: u32 = 40;
 /// A hop-by-hop header with a jumbo payload option alone (RFC 2675 section 2).
 const JUMBO_HEADER_OCTETS: u32 = 8;
-const TCP_HEADER_OCTETS: u32 = 20;
-const TCP_FLAGS_END: u32 = 14;
-const UDP_HEADER_OCTETS: u32 = 8;
+pub(crate) const TCP_HEADER_OCTETS: u32 = 20;
+pub(crate) const TCP_FLAGS_END: u32 = 14;
+pub(crate) const UDP_HEADER_OCTETS: u32 = 8;
 const SCTP_HEADER_OCTETS: u32 = 12;
 
 /// The octets of a frame, from its link header on (or from its network header, where the device
@@ -65,8 +65,13 @@ const SCTP_HEADER_OCTETS: u32 = 12;
     reason = "nothing asks whether a frame is empty: it has no header then"
 )]
 pub trait Frame {
+    /// See [`head`](Self::head).
+    type Head: Head;
+
     /// Octets of the whole frame, also those that cannot be loaded at once.
     fn len(&self) -> u32;
+    /// The first `N` octets, where they can be read in place.
+    fn head<const N: usize>(&self) -> Option<Self::Head>;
     /// `N` octets at `offset`, or `None` where the frame ends before.
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
     /// Whether the frame stands for several packets on the wire (GSO, GRO).
@@ -76,6 +81,51 @@ pub trait Frame {
     fn forget_path(&self, offset: u32) -> u32 {
         offset
     }
+}
+
+/// The first octets of a frame, read at fixed places. Numbers are in the order of memory.
+///
+/// A place beyond the octets that were asked for is a mistake of the caller: in the kernel the
+/// verifier refuses the program, on the host the answer is 0.
+pub trait Head {
+    /// The octet at `at`.
+    fn u8_at(&self, at: usize) -> u8;
+    /// Two octets from `at` on.
+    fn u16_at(&self, at: usize) -> u16;
+    /// Four octets from `at` on.
+    fn u32_at(&self, at: usize) -> u32;
+    /// Eight octets from `at` on.
+    fn u64_at(&self, at: usize) -> u64;
+}
+
+impl Head for &[u8] {
+    #[inline(always)]
+    fn u8_at(&self, at: usize) -> u8 {
+        self.get(at).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn u16_at(&self, at: usize) -> u16 {
+        u16::from_ne_bytes(octets_at(self, at))
+    }
+
+    #[inline(always)]
+    fn u32_at(&self, at: usize) -> u32 {
+        u32::from_ne_bytes(octets_at(self, at))
+    }
+
+    #[inline(always)]
+    fn u64_at(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(octets_at(self, at))
+    }
+}
+
+#[inline(always)]
+fn octets_at<const N: usize>(octets: &[u8], at: usize) -> [u8; N] {
+    octets
+        .get(at..)
+        .and_then(|from| from.first_chunk().copied())
+        .unwrap_or([0; N])
 }
 
 /// A frame in memory, wholly or, as a capture with a snap length has it, from its start on.
@@ -119,7 +169,14 @@ impl<'a> SliceFrame<'a> {
     }
 }
 
-impl Frame for SliceFrame<'_> {
+impl<'a> Frame for SliceFrame<'a> {
+    type Head = &'a [u8];
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<&'a [u8]> {
+        self.octets.get(..N)
+    }
+
     #[inline(always)]
     fn len(&self) -> u32 {
         self.wire_length
@@ -166,7 +223,8 @@ pub struct Facts {
     /// Octets of the IP packet by its header (of a segmented frame: of the whole super-packet,
     /// without what the host keeps in it for itself).
     pub octets: u32,
-    /// Octets of the IP and transport headers that each segment of a segmented frame repeats.
+    /// Octets of the IP and transport headers that each segment of a segmented frame repeats. By what
+    /// the headers say: a TCP header may claim more than the packet has.
     pub headers: u32,
     /// `tcpControlBits`: the TCP header's own twelve bits, else 0.
     pub flags: u16,
@@ -414,6 +472,7 @@ fn ipv6<F: Frame>(
                         return Err(Reason::Truncated);
                     }
                     id.transport_protocol = next;
+                    facts.headers = at - offset - off_the_wire;
                     return Ok(());
                 }
             }
@@ -524,7 +583,13 @@ impl Facts {
         if segment_octets == 0 {
             return (1, octets);
         }
-        let payload = u64::from(self.octets.saturating_sub(self.headers));
+        // A TCP header may claim more than the packet has.
+        let headers = if self.headers > self.octets {
+            octets
+        } else {
+            u64::from(self.headers)
+        };
+        let payload = octets - headers;
         let told = u64::from(segments);
         let packets = if told != 0 {
             told
@@ -532,6 +597,6 @@ impl Facts {
             payload.div_ceil(u64::from(segment_octets))
         };
         let packets = if packets == 0 { 1 } else { packets };
-        (packets, octets + (packets - 1) * u64::from(self.headers))
+        (packets, octets + (packets - 1) * headers)
     }
 }

@@ -4,17 +4,18 @@
 //! `TC_ACT_UNSPEC`, so that whatever else is attached runs as if ebpfix were not there.
 
 use crate::abi::{
-    Control, Counters, CpuState, DropReason, FlowId, HashedRecord, Set, Slot, DIRECTION_EGRESS,
-    DIRECTION_INGRESS, ERRNO_EVICTED,
+    Control, Counters, CpuState, DropReason, FlowId, HashedRecord, Set, Slot, Timestamps,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, ERRNO_EVICTED,
 };
-use crate::dissect::{dissect, Facts, Frame, Link, Reason, ETHERNET_HEADER_OCTETS};
+use crate::common::{common, Common};
+use crate::dissect::{dissect, Facts, Frame, Head, Link, Reason, ETHERNET_HEADER_OCTETS};
 use crate::table;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use redbpf_macros::{map, tc_action};
 use redbpf_probes::bindings::__sk_buff;
 use redbpf_probes::helpers::gen::{
-    bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns,
+    bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_boot_ns,
     bpf_skb_load_bytes_relative, bpf_skb_pull_data,
 };
 use redbpf_probes::maps::Array;
@@ -126,37 +127,28 @@ fn observe<F: KernelFrame>(skb: *const __sk_buff, direction: u8) {
             return;
         }
 
-        let mut key = FlowId::default();
-        // In memory: taken apart into registers, the octets of a key would need more than there are.
-        let id = core::hint::black_box(&mut key);
-        let mut facts = Facts::default();
         let tag = if (*skb).vlan_present != 0 {
             Some((*skb).vlan_tci as u16)
         } else {
             None
         };
-        let mut outcome = Err(Reason::Truncated);
-        for _ in 0..2 {
-            let frame = F::of(skb, settings.zero);
-            outcome = dissect(&frame, F::LINK, tag, id, &mut facts);
-            // Headers may lie in the fragments of a non-linear buffer: fetch them, look again.
-            if !matches!(outcome, Err(Reason::Truncated)) || !frame.linearize() {
-                break;
-            }
-            *id = FlowId::default();
-            facts = Facts::default();
-        }
+        let (mut words, facts, outcome) = match F::common(skb, tag) {
+            Some(found) => (found.words, found.facts, Ok(())),
+            None => uncommon::<F>(skb, settings.zero, tag),
+        };
         let (packets, octets) = match outcome {
-            Ok(()) => facts.on_the_wire((*skb).gso_segs, (*skb).gso_size),
+            Ok(()) => match (*skb).gso_size {
+                0 => (1, facts.octets as u64),
+                segment => facts.on_the_wire((*skb).gso_segs, segment),
+            },
             Err(Reason::NotIp) if settings.layer2_flows != 0 => (1, payload_octets),
             Err(reason) => {
                 drop_packets(counters, reason.into(), 1, payload_octets);
                 return;
             }
         };
-        id.if_index = (*skb).ifindex;
-        id.direction = direction;
-        id.sampling = if sampling > 1 { sampling } else { 1 };
+        let rate = if sampling > 1 { sampling } else { 1 };
+        table::place(&mut words, (*skb).ifindex, direction, rate);
         let seen = table::Sighting {
             packets,
             octets,
@@ -164,8 +156,33 @@ fn observe<F: KernelFrame>(skb: *const __sk_buff, direction: u8) {
             tos: facts.tos,
             ttl: facts.ttl,
         };
-        count(settings, state, cpu, generation, id, &seen);
+        count(settings, state, cpu, generation, &words, &seen);
     }
+}
+
+/// Dissects header by header what is not as most frames are.
+#[inline(always)]
+unsafe fn uncommon<F: KernelFrame>(
+    skb: *const __sk_buff,
+    zero: u32,
+    tag: Option<u16>,
+) -> (table::Words, Facts, Result<(), Reason>) {
+    let mut key = FlowId::default();
+    // In memory: taken apart into registers, the octets of a key would need more than there are.
+    let id = core::hint::black_box(&mut key);
+    let mut facts = Facts::default();
+    let mut outcome = Err(Reason::Truncated);
+    for _ in 0..2 {
+        let frame = F::of(skb, zero);
+        outcome = dissect(&frame, F::LINK, tag, id, &mut facts);
+        // Headers may lie in the fragments of a non-linear buffer: fetch them, look again.
+        if !matches!(outcome, Err(Reason::Truncated)) || !frame.linearize() {
+            break;
+        }
+        *id = FlowId::default();
+        facts = Facts::default();
+    }
+    (table::words(id), facts, outcome)
 }
 
 /// Counts a packet that a CPU without a cache sees: one that was added while the exporter runs.
@@ -203,12 +220,11 @@ unsafe fn count(
     state: &mut CpuState,
     cpu: u32,
     generation: u32,
-    id: &FlowId,
+    words: &table::Words,
     seen: &table::Sighting,
 ) {
     let counters = &mut state.counters[(generation & 1) as usize];
-    let words = table::words(id);
-    let hash = table::hash(&words, &settings.hash_keys);
+    let hash = table::hash(words, &settings.hash_keys);
     let cache = (cpu * 2 + (generation & 1)) * settings.sets;
     let set = element!(aggregated_flows, Set, cache + (hash & (settings.sets - 1)));
     if set.is_null() {
@@ -218,20 +234,19 @@ unsafe fn count(
     counters.observed.packets += seen.packets;
     counters.observed.octets += seen.octets;
     let set = &mut *set;
-    let way = if holds(&set[0], &words) {
+    let way = if holds(&set[0], hash, words) {
         0
-    } else if holds(&set[1], &words) {
+    } else if holds(&set[1], hash, words) {
         1
     } else {
         2
     };
     if way < 2 {
-        // To a tick is fine enough for the last packet, and costs half of what the fine clock does.
-        let now = bpf_ktime_get_coarse_ns().wrapping_add(settings.boot_offset_ns);
+        let now = time(settings, Timestamps::Fine);
         table::add(&mut set[way & 1].entry.record.metrics, seen, now);
         return;
     }
-    let now = bpf_ktime_get_boot_ns();
+    let now = time(settings, Timestamps::FineStart);
     let slot = table::victim(set);
     let resident = slot.entry.record.metrics.packets;
     if resident != 0 && !evict(settings, state, cpu, slot) {
@@ -246,17 +261,32 @@ unsafe fn count(
         lost.packets += resident;
         lost.octets += slot.entry.record.metrics.bytes;
     }
-    slot.entry.record.id = *id;
+    slot.entry.record.id = table::flow_id(words);
     slot.entry.record.metrics = table::first(seen, now);
     slot.entry.hash = hash;
     slot.entry.generation = generation;
 }
 
+/// The boot clock: as it is where the setting asks for `fine` stamps or more of them, else of the
+/// last tick, which costs a load and a multiplication where a clock takes longer than the hash.
+#[inline(always)]
+unsafe fn time(settings: &Control, fine: Timestamps) -> u64 {
+    if settings.timestamps >= fine as u32 {
+        bpf_ktime_get_boot_ns()
+    } else {
+        bpf_jiffies64()
+            .wrapping_mul(settings.tick_ns as u64)
+            .wrapping_add(settings.tick_origin_ns)
+    }
+}
+
 /// Whether the slot holds the flow of these key words.
 #[inline(always)]
-fn holds(slot: &Slot, words: &table::Words) -> bool {
-    slot.entry.record.metrics.packets != 0
+fn holds(slot: &Slot, hash: u32, words: &table::Words) -> bool {
+    // The hash first: it is on the cache line of the counts, which are needed anyhow.
+    slot.entry.hash == hash
         && table::same(&table::words(&slot.entry.record.id), words)
+        && slot.entry.record.metrics.packets != 0
 }
 
 /// Writes the slot's record to the CPU's log; false where it is full.
@@ -311,6 +341,9 @@ trait KernelFrame: Frame {
     /// The frame in `skb`, as it is now. `zero` is 0, but the verifier must not know.
     fn of(skb: *const __sk_buff, zero: u32) -> Self;
 
+    /// What [`common`] finds, where this kind of frame is for it.
+    fn common(skb: *const __sk_buff, tag: Option<u16>) -> Option<Common>;
+
     /// Makes more of the frame readable; false where nothing more can be had. Afterwards the
     /// frame must be taken [`of`](Self::of) the socket buffer again.
     fn linearize(&self) -> bool;
@@ -345,22 +378,57 @@ impl KernelFrame for EthernetFrame {
     }
 
     #[inline(always)]
+    fn common(skb: *const __sk_buff, tag: Option<u16>) -> Option<Common> {
+        common(&Self::of(skb, 0), tag.unwrap_or(0))
+    }
+
+    #[inline(always)]
     fn linearize(&self) -> bool {
-        let length = self.len();
-        if self.data_end.wrapping_sub(self.data) as u32 >= length {
-            return false;
-        }
-        let wanted = if length > PULL_OCTETS {
-            PULL_OCTETS
-        } else {
-            length
-        };
-        // SAFETY: the helper checks its arguments; the pointers in `self` are not used again.
-        unsafe { bpf_skb_pull_data(self.skb as *mut _, wanted) == 0 }
+        pull(self.skb, self.data, self.data_end)
+    }
+}
+
+/// The start of a frame whose first octets are known to be there.
+struct InPlace(usize);
+
+impl Head for InPlace {
+    #[inline(always)]
+    fn u8_at(&self, at: usize) -> u8 {
+        // SAFETY: the verifier holds the place against the comparison with `data_end`. Unaligned, see
+        // `read_words`.
+        unsafe { *((self.0 + at) as *const u8) }
+    }
+
+    #[inline(always)]
+    fn u16_at(&self, at: usize) -> u16 {
+        // SAFETY: as above.
+        unsafe { *((self.0 + at) as *const u16) }
+    }
+
+    #[inline(always)]
+    fn u32_at(&self, at: usize) -> u32 {
+        // SAFETY: as above.
+        unsafe { *((self.0 + at) as *const u32) }
+    }
+
+    #[inline(always)]
+    fn u64_at(&self, at: usize) -> u64 {
+        // SAFETY: as above.
+        unsafe { *((self.0 + at) as *const u64) }
     }
 }
 
 impl Frame for EthernetFrame {
+    type Head = InPlace;
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<InPlace> {
+        if self.data + N > self.data_end {
+            return None;
+        }
+        Some(InPlace(self.data))
+    }
+
     #[inline(always)]
     fn len(&self) -> u32 {
         // SAFETY: a context field.
@@ -405,14 +473,29 @@ impl KernelFrame for NetworkFrame {
         Self(skb, zero)
     }
 
-    /// The helper reads what is not linear, too.
+    /// Every octet costs a helper's call.
+    #[inline(always)]
+    fn common(_: *const __sk_buff, _: Option<u16>) -> Option<Common> {
+        None
+    }
+
+    /// The helper reads the linear part alone, whatever its name promises.
     #[inline(always)]
     fn linearize(&self) -> bool {
-        false
+        // SAFETY: context fields, rewritten by the verifier.
+        let (data, data_end) = unsafe { ((*self.0).data as usize, (*self.0).data_end as usize) };
+        pull(self.0, data, data_end)
     }
 }
 
 impl Frame for NetworkFrame {
+    type Head = InPlace;
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<InPlace> {
+        None
+    }
+
     #[inline(always)]
     fn len(&self) -> u32 {
         // SAFETY: a context field.
@@ -452,6 +535,24 @@ impl Frame for NetworkFrame {
             }
         }
     }
+}
+
+/// Fetches headers from the fragments of a socket buffer whose linear part is from `data` to
+/// `data_end`; false where nothing is to be had. No pointer into the packet is good after it.
+#[inline(always)]
+fn pull(skb: *const __sk_buff, data: usize, data_end: usize) -> bool {
+    // SAFETY: a context field.
+    let length = unsafe { (*skb).len };
+    if data_end.wrapping_sub(data) as u32 >= length {
+        return false;
+    }
+    let wanted = if length > PULL_OCTETS {
+        PULL_OCTETS
+    } else {
+        length
+    };
+    // SAFETY: the helper checks its arguments.
+    unsafe { bpf_skb_pull_data(skb as *mut _, wanted) == 0 }
 }
 
 /// Reads `N` octets in the widest pieces. The pointer is *not* aligned: the machines that BPF runs

@@ -9,7 +9,9 @@
 //!     |
 //!  kernel     four entry points: ingress and egress, devices with and without an Ethernet header
 //!     |
-//!  dissect    headers -> Flow Key and facts, or a Reason why there is none -> counters
+//!  common     headers at their usual places -> Flow Key and facts
+//!     |
+//!  dissect    any other headers -> the same, or a Reason why there is no Flow Key -> counters
 //!     |
 //!  table      hash, find the slot
 //!     |
@@ -27,7 +29,8 @@
 //! A program never changes a packet and never ends the chain of programs. A CPU touches only its
 //! own elements, with bottom halves off, so that nothing needs a lock or an atomic.
 //!
-//! Read in this order: [`abi`] (what kernel and exporter share), [`dissect`], [`table`], and
+//! Read in this order: [`abi`] (what kernel and exporter share), [`dissect`], [`common`],
+//! [`table`], and
 //! `kernel`, which joins them and is not part of the host's library.
 #![cfg_attr(not(test), no_std)]
 #![warn(missing_docs)]
@@ -38,6 +41,7 @@
 
 pub mod abi;
 pub mod addr;
+pub mod common;
 pub mod dissect;
 #[cfg(feature = "kernel")]
 #[allow(missing_docs, non_upper_case_globals, unsafe_op_in_unsafe_fn)]

@@ -21,6 +21,20 @@ pub fn words(id: &FlowId) -> Words {
     unsafe { core::mem::transmute_copy(id) }
 }
 
+/// The Flow Key of these words.
+#[inline(always)]
+pub fn flow_id(words: &Words) -> FlowId {
+    // SAFETY: as in `words`; every bit pattern is a valid FlowId, too.
+    unsafe { core::mem::transmute_copy(words) }
+}
+
+/// Puts where and how a packet was seen into the words of its Flow Key, which have nothing there yet.
+#[inline(always)]
+pub fn place(words: &mut Words, if_index: u32, direction: u8, sampling: u32) {
+    words[6] |= u64::from(if_index);
+    words[7] |= u64::from(direction) << 24 | u64::from(sampling) << 32;
+}
+
 /// Keyed hash of a Flow Key: NH over 32-bit halves (as in UMAC, RFC 4418 section 5.2.2), then a
 /// finalizer, so that neither sequential nor chosen flows cluster while the keys are secret.
 #[inline(always)]
@@ -71,7 +85,7 @@ pub struct Sighting {
 pub fn add(metrics: &mut FlowMetrics, seen: &Sighting, now: u64) {
     metrics.packets += seen.packets;
     metrics.bytes += seen.octets;
-    // A coarse clock may be behind the fine one that stamped the first packet.
+    // The last tick may be before the fine clock that stamped the first packet.
     if now > metrics.end_mono_time_ns {
         metrics.end_mono_time_ns = now;
     }
@@ -105,10 +119,15 @@ pub fn first(seen: &Sighting, now: u64) -> FlowMetrics {
 /// the least likely to be seen again soon.
 #[inline(always)]
 pub fn victim(set: &mut Set) -> &mut Slot {
-    let [a, b] = set;
-    if b.entry.record.metrics.packets < a.entry.record.metrics.packets {
-        b
-    } else {
-        a
-    }
+    let [a, b] = &*set;
+    // The sign of the difference and no branch: which one it is cannot be predicted. No flow has
+    // 2^63 packets.
+    let second = b
+        .entry
+        .record
+        .metrics
+        .packets
+        .wrapping_sub(a.entry.record.metrics.packets)
+        >> 63;
+    &mut set[(second & 1) as usize]
 }

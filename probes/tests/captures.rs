@@ -4,7 +4,9 @@
 //! `shared` beside the project; the environment variable `EBPFIX_SHARED` names another place.
 
 use ebpfix_probes::abi::{FlowId, ETH_P_IP};
+use ebpfix_probes::common::common;
 use ebpfix_probes::dissect::{dissect, Facts, Link, Reason, SliceFrame};
+use ebpfix_probes::table::flow_id;
 use pcap_parser::{Linktype, PcapBlockOwned, PcapError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -191,6 +193,12 @@ fn verdict(frame: &SliceFrame<'_>) -> (FlowId, Facts, Result<(), Reason>) {
     let mut id = FlowId::default();
     let mut facts = Facts::default();
     let outcome = dissect(frame, Link::Ethernet, None, &mut id, &mut facts);
+    if let Some(found) = common(frame, 0) {
+        assert_eq!(
+            (flow_id(&found.words), found.facts, Ok(())),
+            (id, facts, outcome)
+        );
+    }
     (id, facts, outcome)
 }
 

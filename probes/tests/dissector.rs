@@ -499,6 +499,8 @@ fn what_is_no_super_packet_is_one_packet() {
         ..Facts::default()
     };
     assert_eq!(facts.on_the_wire(0, 1_448), (1, 40));
+    // No segment repeats more than there is.
+    assert_eq!(facts.on_the_wire(3, 1_448), (3, 120));
 }
 
 /// From the frame to the wire: a super-packet and its segments, one by one, count the same.

@@ -55,10 +55,27 @@ impl Nfcapd {
 
     /// Starts it on an address of the namespace.
     pub fn start_on(lab: &Lab, namespace: &Namespace, address: &str, port: u16) -> Self {
+        Self::start_with(lab, namespace, address, port, &["-B", "4000000"])
+    }
+
+    /// Starts it on 127.0.0.1 of the namespace with the receive buffer that the system gives.
+    pub fn start_untuned(lab: &Lab, namespace: &Namespace, port: u16) -> Self {
+        Self::start_with(lab, namespace, "127.0.0.1", port, &[])
+    }
+
+    fn start_with(
+        lab: &Lab,
+        namespace: &Namespace,
+        address: &str,
+        port: u16,
+        more: &[&str],
+    ) -> Self {
         let folder = lab.folder().join(format!("nfcapd.{port}"));
         fs::create_dir_all(&folder).expect("a folder for nfcapd");
         let program = Program::new("nfcapd")
-            .args(["-b", address, "-t", "86400", "-B", "4000000", "-p"])
+            .args(["-b", address, "-t", "86400"])
+            .args(more.iter().copied())
+            .arg("-p")
             .arg(port.to_string())
             .arg("-w")
             .arg(&folder);
@@ -120,6 +137,9 @@ impl NfcapdResult {
     /// The flows, each as the JSON object that nfdump makes of it.
     pub fn records(&self) -> Vec<Value> {
         let text = self.nfdump(&["-q", "-N", "-o", "json"]);
+        if text.trim() == "No matching flows" {
+            return Vec::new();
+        }
         // nfdump 1.7.1 writes bare objects with commas between them, later ones an array.
         let text = text.trim().trim_start_matches('[').trim_end_matches(']');
         let array = format!("[{}]", text.trim().trim_matches(','));
@@ -315,7 +335,12 @@ pub struct Datagram {
 impl Recorder {
     /// Binds the port on 127.0.0.1 of the namespace.
     pub fn start(namespace: &Namespace, port: u16) -> Self {
-        let socket = namespace.enter(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)));
+        Self::start_on(namespace, Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// Binds the port on an address of the namespace.
+    pub fn start_on(namespace: &Namespace, address: Ipv4Addr, port: u16) -> Self {
+        let socket = namespace.enter(|| UdpSocket::bind((address, port)));
         let socket = socket.unwrap_or_else(|error| panic!("UDP port {port}: {error}"));
         setsockopt(&socket, RcvBufForce, &BUFFER).expect("a large receive buffer");
         let patience = Some(Duration::from_millis(50));

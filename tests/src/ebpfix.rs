@@ -40,6 +40,7 @@ pub struct Settings {
     metering: String,
     collectors: String,
     rest: String,
+    etc: Option<PathBuf>,
 }
 
 impl Settings {
@@ -88,6 +89,13 @@ impl Settings {
             self.collectors,
             "[[collector]]\nname = \"c{port}\"\naddress = \"127.0.0.1:{port}\"\nprotocol = \"{protocol}\"\n{more}"
         );
+        self
+    }
+
+    /// With the files of this folder in /etc, the first time that it is started.
+    #[must_use]
+    pub fn etc(mut self, folder: impl AsRef<Path>) -> Self {
+        self.etc = Some(folder.as_ref().to_owned());
         self
     }
 
@@ -412,8 +420,12 @@ impl Ebpfix {
         let pin_dir = PathBuf::from(format!("/sys/fs/bpf/{name}-{number}"));
         let config = lab.folder().join(format!("ebpfix.{number}.toml"));
         fs::write(&config, settings.text(&run_dir, &pin_dir)).expect("to write a configuration");
+        let mut program = run(&config);
+        if let Some(etc) = &settings.etc {
+            program = program.etc(etc);
+        }
         Self {
-            process: lab.start(namespace, &how(run(&config))),
+            process: lab.start(namespace, &how(program)),
             namespace: namespace.clone(),
             folder: lab.folder().to_owned(),
             config,

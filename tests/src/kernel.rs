@@ -12,7 +12,12 @@ use crate::wait_for;
 
 /// What a process holds of BPF: `prog`, `map` or `link`, and its number in the kernel.
 pub fn held_by(process: &Process) -> Vec<(&'static str, String)> {
-    let folder = format!("/proc/{}/fdinfo", process.id());
+    held_by_id(process.id())
+}
+
+/// The same of the process of this number.
+pub fn held_by_id(process: u32) -> Vec<(&'static str, String)> {
+    let folder = format!("/proc/{process}/fdinfo");
     let files = fs::read_dir(folder).expect("the descriptors of ebpfix");
     let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
     let mut held = Vec::new();

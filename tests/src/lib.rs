@@ -2,18 +2,20 @@
 //!
 //! A [`Lab`] holds network namespaces joined by veth pairs in which nothing moves but what a test
 //! sends. [`Ebpfix`] is the binary under test in one of them; [`Nfcapd`], [`Nfacctd`] and
-//! [`Recorder`] (read by tshark) are the collectors it exports to; [`oracle`] says what a capture
-//! holds, independently of ebpfix. [`Frame`] builds frames by hand, [`Injector`] and [`Flood`] send
-//! them. A [`vm`] runs the same on another kernel.
+//! [`Recorder`] (read by tshark) are the collectors it exports to; [`oracle`] and [`tshark`] say what a
+//! capture holds, independently of ebpfix. [`Frame`] builds frames by hand, [`Injector`] and [`Flood`]
+//! send them; a [`test_run`] is a frame that the programs see without being sent. A [`vm`] runs the
+//! same on another kernel.
 //!
 //! Everything here panics with a reason instead of returning an error: the only callers are tests,
 //! and a tool or a right that is missing has to fail the test that needs it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(
     clippy::missing_panics_doc,
     reason = "the crate's own rule: see its description"
 )]
 
+pub mod capture;
 pub mod chance;
 pub mod collector;
 pub mod ebpfix;
@@ -24,7 +26,10 @@ pub mod lab;
 pub mod oracle;
 pub mod process;
 pub mod stranger;
+#[allow(unsafe_code, reason = "it asks the kernel what no library asks")]
+pub mod test_run;
 pub mod traffic;
+pub mod tshark;
 pub mod vm;
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -46,6 +48,7 @@ pub struct Program {
     user: Option<u32>,
     folder: Option<PathBuf>,
     stderr: Option<PathBuf>,
+    etc: Option<PathBuf>,
 }
 
 impl Program {
@@ -57,6 +60,7 @@ impl Program {
             user: None,
             folder: None,
             stderr: None,
+            etc: None,
         }
     }
 
@@ -105,6 +109,14 @@ impl Program {
         self
     }
 
+    /// With each file of this folder in the place of the one of that name in /etc, for this program
+    /// alone. What is written into these files later, it sees too.
+    #[must_use]
+    pub fn etc(mut self, folder: impl AsRef<Path>) -> Self {
+        self.etc = Some(folder.as_ref().to_owned());
+        self
+    }
+
     fn name(&self) -> String {
         self.path
             .file_name()
@@ -142,7 +154,12 @@ impl Process {
         }
         // A new process is in the namespace of the thread that starts it, and nothing else of its
         // surroundings changes (`ip netns exec` would hide /sys/fs/bpf).
-        let child = namespace.enter(move || command.spawn());
+        let child = namespace.enter(move || {
+            if let Some(etc) = &program.etc {
+                cover_etc(etc);
+            }
+            command.spawn()
+        });
         let child = child.unwrap_or_else(|error| match error.kind() {
             ErrorKind::NotFound => panic!("{name} is not installed: run `make setup`"),
             _ => panic!("{name} does not start: {error}"),
@@ -271,6 +288,20 @@ impl Finished {
     /// The signal that ended it, if one did.
     pub fn signal(&self) -> Option<i32> {
         self.status.signal()
+    }
+}
+
+/// Gives the present thread mounts of its own, and in these other files of /etc.
+fn cover_etc(folder: &Path) {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).expect("mounts of its own");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(none, "/", none, private, none).expect("mounts that nobody else sees");
+    for file in fs::read_dir(folder).expect("a folder of files for /etc") {
+        let file = file.expect("a file for /etc");
+        let covered = Path::new("/etc").join(file.file_name());
+        mount(Some(&file.path()), &covered, none, MsFlags::MS_BIND, none)
+            .unwrap_or_else(|error| panic!("{}: {error}", covered.display()));
     }
 }
 

@@ -1,11 +1,22 @@
-//! Captures replayed over a veth pair: every collector has every 5-tuple, to the packet and the octet.
+//! Captures replayed over a veth pair: every collector has every 5-tuple, to the packet and the octet,
+//! by two judges that have nothing in common with ebpfix: the oracle, and what tshark makes of the capture.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 
+use ebpfix_probes::dissect::Link;
+use ebpfix_tests::capture::{self, Captured};
 use ebpfix_tests::oracle::{self, Comparison, Source};
+use ebpfix_tests::tshark::{self, FiveTuple};
 use ebpfix_tests::{
-    Count, Ebpfix, Lab, Namespace, Nfacctd, Nfcapd, Recorder, Settings, shared, traffic,
+    Count, Ebpfix, Lab, Ledger, Namespace, Nfacctd, Nfcapd, Recorder, Settings, shared, traffic,
 };
+use frames::corpus::corpus;
+use serde_json::Value;
+
+#[path = "../../probes/tests/frames/mod.rs"]
+mod frames;
 
 /// Where ebpfix sits, and how it is attached.
 #[derive(Clone, Copy)]
@@ -42,6 +53,8 @@ const fn capture(name: &'static str) -> Capture {
 
 macro_rules! captures {
     ($($test:ident: $place:expr, $capture:expr;)*) => {
+        /// The captures that have tests of their own.
+        const NAMED: &[Capture] = &[$($capture),*];
         $(#[test]
         fn $test() {
             replay_and_compare($place, &$capture);
@@ -134,7 +147,149 @@ fn replay_and_compare(place: Place, capture: &Capture) {
     );
 
     let _ = ebpfix.stop();
-    collectors.compare(&lab, &file, capture.lying);
+    let records = collectors.compare(&lab, &file, capture.lying);
+    assert_tshark_agrees(&file, &ledger, &records);
+}
+
+/// Captures that nobody has looked at: tshark alone says what is in them.
+#[test]
+fn captures_without_a_test_of_their_own() {
+    let entries = fs::read_dir(shared("pcaps")).expect("the captures");
+    for entry in entries {
+        let file = entry.expect("a capture").path();
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        if NAMED.iter().all(|capture| capture.name != name) {
+            replay_and_ask_tshark(&name, &capture::read(&file));
+        }
+    }
+}
+
+/// The frames of the dissector's own tests as a capture, whole and cut at many places, each of another
+/// source address: tags, labels, sessions, options, extension headers, fragments, every transport.
+#[test]
+fn frames_of_every_kind() {
+    replay_and_ask_tshark("every-kind", &every_kind());
+}
+
+/// Where the frames leave: before they enter, the kernel takes tags off, and drops a frame whose tag is
+/// not whole.
+fn replay_and_ask_tshark(name: &str, frames: &[Captured]) {
+    let (lab, a, _b) = Lab::pair(name);
+    // Whatever kind of file it was, whatever link headers the frames had.
+    let frames: Vec<Captured> = frames.iter().map(Captured::with_ethernet).collect();
+    let file = lab.folder().join("frames.pcap");
+    capture::write(&file, &frames);
+    let nfcapd = Nfcapd::start(&lab, &a, NFCAPD[0]);
+    let settings = Settings::new("a0", &["egress"]).collector(NFCAPD[0], PROTOCOLS[0]);
+    let ebpfix = Ebpfix::start(&lab, &a, &settings);
+    let replayed = traffic::replay(&lab, &a, "a0", &file);
+    let ledger = ebpfix.wait_observed(replayed.sent);
+    let _ = ebpfix.stop();
+    let opinion = assert_tshark_agrees(&file, &ledger, &nfcapd.stop().records());
+    assert_eq!(replayed.refused, opinion.unsendable, "{name}");
+}
+
+/// Flow by flow, and reason by reason. Frames of which tshark says too little may be anywhere.
+#[track_caller]
+fn assert_tshark_agrees(file: &Path, ledger: &Ledger, records: &[Value]) -> tshark::Opinion {
+    let opinion = tshark::opinion(file);
+    let found = flows_of(records);
+    // What ebpfix has and tshark has not; whether it is the other way round anywhere.
+    let mut unexplained = 0;
+    let mut lacks = false;
+    let mut differences = Vec::new();
+    let tuples: BTreeSet<&FiveTuple> = opinion.flows.keys().chain(found.keys()).collect();
+    for tuple in tuples {
+        let expected = opinion.flows.get(tuple).copied().unwrap_or_default();
+        let found = found.get(tuple).copied().unwrap_or_default();
+        if found != expected {
+            differences.push(format!("{tuple:?}: tshark {expected:?}, ebpfix {found:?}"));
+            lacks |= found.packets <= expected.packets;
+            unexplained += found.packets.saturating_sub(expected.packets);
+        }
+    }
+    for reason in ["not_ip", "truncated", "malformed", "too_deep"] {
+        let expected = opinion.lost.get(reason).copied().unwrap_or_default();
+        let found = ledger.lost_by(reason).packets;
+        if found != expected {
+            differences.push(format!("{reason}: tshark {expected}, ebpfix {found}"));
+            lacks |= found < expected;
+            unexplained += found.saturating_sub(expected);
+        }
+    }
+    let undecided = opinion.undecided.len() as u64;
+    assert!(
+        !lacks && unexplained == undecided,
+        "{}: {} frames undecided by tshark: {:?}\n{} differences:\n{}",
+        file.display(),
+        undecided,
+        &opinion.undecided[..opinion.undecided.len().min(20)],
+        differences.len(),
+        differences[..differences.len().min(40)].join("\n")
+    );
+    opinion
+}
+
+fn flows_of(records: &[Value]) -> BTreeMap<FiveTuple, Count> {
+    let mut flows: BTreeMap<FiveTuple, Count> = BTreeMap::new();
+    for record in records {
+        let number = |name: &str| record[name].as_u64().unwrap_or(0);
+        let port = |name| u16::try_from(number(name)).expect("a port");
+        let address = |v4: &str, v6: &str| {
+            let text = record[v4].as_str().or(record[v6].as_str());
+            let text = text.unwrap_or_else(|| panic!("no address: {record}"));
+            text.parse().expect("an address")
+        };
+        let protocol = u8::try_from(number("proto")).expect("a protocol number");
+        let ports = match protocol {
+            1 | 58 if record.get("icmp_type").is_some() => {
+                (0, port("icmp_type") * 256 + port("icmp_code"))
+            }
+            _ => (port("src_port"), port("dst_port")),
+        };
+        let source = address("src4_addr", "src6_addr");
+        let destination = address("dst4_addr", "dst6_addr");
+        let count = flows
+            .entry((source, destination, protocol, ports.0, ports.1))
+            .or_default();
+        count.packets += number("in_packets");
+        count.octets += number("in_bytes");
+    }
+    flows
+}
+
+/// Frames of which some were captured in part.
+fn every_kind() -> Vec<Captured> {
+    let mut frames = Vec::new();
+    for case in corpus() {
+        let is_as_on_the_wire = case.offloaded_tag.is_none() && !case.segmented;
+        if case.link != Link::Ethernet || !is_as_on_the_wire {
+            continue;
+        }
+        let whole = case.octets.len();
+        let cuts = (0..24).map(|cut| case.network + 3 * cut).chain([whole, 13]);
+        for kept in cuts.filter(|kept| *kept <= whole) {
+            // Filling. As an option it would be none that exists, and tshark would go no further.
+            let octets = case.octets.iter();
+            let mut octets: Vec<u8> = octets
+                .map(|&octet| if octet == 0xee { 0 } else { octet })
+                .collect();
+            // The end of the source address, where there is one.
+            let version = octets.get(case.network).map_or(0, |first| first >> 4);
+            let at = case.network + if version == 6 { 22 } else { 14 };
+            if let (4 | 6, Some(end)) = (version, octets.get_mut(at..at + 2)) {
+                let number = u16::try_from(frames.len()).expect("some thousand frames");
+                end.copy_from_slice(&number.to_be_bytes());
+            }
+            octets.truncate(kept);
+            frames.push(Captured {
+                link_type: 1,
+                octets,
+                wire_length: u32::try_from(whole).expect("a frame"),
+            });
+        }
+    }
+    frames
 }
 
 impl Collectors {
@@ -155,7 +310,9 @@ impl Collectors {
         settings
     }
 
-    fn compare(self, lab: &Lab, file: &Path, lying: Count) {
+    /// Gives the records of the first.
+    fn compare(self, lab: &Lab, file: &Path, lying: Count) -> Vec<Value> {
+        let mut records = Vec::new();
         for nfacctd in &self.nfacctd {
             nfacctd.finish();
         }
@@ -165,6 +322,9 @@ impl Collectors {
             assert_agrees(&comparison, lying, &format!("nfcapd, {protocol}"));
             assert_eq!(result.sequence_errors, 0, "{protocol}: {}", result.log);
             assert_eq!(result.bad_packets, 0, "{protocol}: {}", result.log);
+            if records.is_empty() {
+                records = result.records();
+            }
         }
         for (nfacctd, protocol) in self.nfacctd.into_iter().zip(PROTOCOLS) {
             let received = nfacctd.stop();
@@ -176,6 +336,7 @@ impl Collectors {
             let comparison = oracle::compare(file, Source::Tshark, &received, &[]);
             assert_agrees(&comparison, lying, &format!("tshark, {protocol}"));
         }
+        records
     }
 }
 

@@ -12,6 +12,7 @@ use ipfix::{
 
 use super::Summary;
 use super::flow::{Context, Fields};
+use super::show;
 use crate::record::{FlowJson, UnixTime};
 
 /// All exporters heard of, as far as the limits allow: of more, those that were heard of longest ago
@@ -24,6 +25,8 @@ pub(super) struct Exporters {
     /// Messages so far: the age of domains.
     now: u64,
     summary: Summary,
+    /// Whether flows have estimates of what there was.
+    apply_sampling: bool,
 }
 
 /// An Observation Domain of an exporter.
@@ -78,7 +81,8 @@ const TEMPLATE_LIFETIME_MS: u64 = 30 * 60 * 1000;
 
 impl Exporters {
     /// Of messages that come over this transport: datagrams, or what a file holds.
-    pub fn over(transport: Transport) -> Self {
+    /// `apply_sampling`: flows have `packets_scaled` and `bytes_scaled`.
+    pub fn over(transport: Transport, apply_sampling: bool) -> Self {
         Self {
             decoder: Decoder::new(DecoderLimits::default())
                 .over(transport)
@@ -87,6 +91,7 @@ impl Exporters {
             domains: HashMap::new(),
             now: 0,
             summary: Summary::default(),
+            apply_sampling,
         }
     }
 
@@ -123,7 +128,11 @@ impl Exporters {
         let (domain, new) = domain_of(&mut self.domains, sender, self.now);
         self.summary.exporters += u64::from(new);
         // A domain the decoder forgot begins to count anew.
-        self.summary.missing += decoded.missing().saturating_sub(domain.missing);
+        let missing = decoded.missing().saturating_sub(domain.missing);
+        if missing > 0 {
+            self.summary.missing += missing;
+            self.summary.gap(&show::name(sender), missing);
+        }
         domain.missing = decoded.missing();
         domain.decoded_id = header.observation_domain;
 
@@ -148,6 +157,9 @@ impl Exporters {
             }
             let sampling = first(&options, |options| options.sampling_of(&record));
             flow.sampling = sampling.map(Sampling::one_in);
+            if self.apply_sampling {
+                scale(&mut flow);
+            }
             flow.agent = flow.agent.or(sender.address.map(|address| address.ip()));
             emit(&flow);
         }
@@ -169,8 +181,16 @@ impl Exporters {
 
     /// What was read so far.
     pub fn summary(&self) -> Summary {
-        self.summary
+        self.summary.clone()
     }
+}
+
+/// Adds what there was, by what was counted 1 in so many.
+fn scale(flow: &mut FlowJson<'_>) {
+    let one_in = u64::from(flow.sampling.unwrap_or(1).max(1));
+    let scaled = |count: Option<u64>| count.map(|count| count.saturating_mul(one_in));
+    flow.packets_scaled = scaled(flow.packets);
+    flow.bytes_scaled = scaled(flow.bytes);
 }
 
 /// The domain, and whether it is new.
@@ -250,7 +270,7 @@ mod tests {
 
     #[test]
     fn sampling_is_the_records_own_or_its_samplers_or_its_interfaces_or_the_domains() {
-        let mut exporters = Exporters::over(Transport::Unreliable);
+        let mut exporters = Exporters::over(Transport::Unreliable, false);
         let mut sampling = |sets: &[u8]| {
             // An exporter that starts anew is another one: the sequence has to be right.
             let summary = exporters.summary();
@@ -280,12 +300,37 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_scaled_by_what_was_announced_where_that_is_asked_for() {
+        let options_template = [0, 3, 0, 18, 1, 1, 0, 2, 0, 1, 0, 149, 0, 1, 0, 34, 0, 1];
+        for (apply_sampling, expected) in [(true, [Some(9), Some(90)]), (false, [None, None])] {
+            let mut exporters = Exporters::over(Transport::Unreliable, apply_sampling);
+            let mut scaled = |sets: &[u8]| {
+                let summary = exporters.summary();
+                let mut message = message(1, sets);
+                message[11] = u8::try_from(summary.records + summary.options_records).unwrap();
+                let flows = flows(&mut exporters, 1, &message);
+                flows.first().and_then(|flow| {
+                    assert_eq!(flow.bytes, Some(9));
+                    assert_eq!(flow.packets_scaled, None);
+                    flow.bytes_scaled
+                })
+            };
+            scaled(&TEMPLATE);
+            // Nothing is announced yet.
+            assert_eq!(scaled(&data(3, 7, 9)), expected[0]);
+            scaled(&options_template);
+            scaled(&[1, 1, 0, 6, 1, 10]);
+            assert_eq!(scaled(&data(3, 7, 9)), expected[1]);
+        }
+    }
+
+    #[test]
     fn templates_are_withdrawn_in_files_only() {
         let template = message(1, &[0, 2, 0, 12, 1, 9, 0, 1, 0, 4, 0, 1]);
         let withdrawal = message(1, &[0, 2, 0, 8, 1, 9, 0, 0]);
         let data = message(1, &[1, 9, 0, 5, 6]);
         for (transport, records) in [(Transport::Unreliable, 1), (Transport::Reliable, 0)] {
-            let mut exporters = Exporters::over(transport);
+            let mut exporters = Exporters::over(transport, false);
             for octets in [&template, &withdrawal] {
                 assert_eq!(exporters.decode(None, octets).unwrap().errors(), []);
             }
@@ -296,7 +341,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut exporters = Exporters::over(Transport::Unreliable);
+        let mut exporters = Exporters::over(Transport::Unreliable, false);
         for port in 0..u16::try_from(MAX_DOMAINS + 10).unwrap() {
             flows(&mut exporters, port, &message(1, &TEMPLATE));
         }

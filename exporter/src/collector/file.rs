@@ -10,13 +10,15 @@ use ipfix::{
 
 use super::exporters::{Exporters, Sender};
 use super::output::Lines;
-use super::{Output, Summary};
+use super::show::Shown;
+use super::{Output, Summary, View};
 
 /// Prints the flows of IPFIX Files, as they would be printed when they are received.
 pub struct Printer {
     lines: Lines,
     summary: Summary,
     mistakes: Vec<String>,
+    view: View,
 }
 
 impl Printer {
@@ -26,7 +28,14 @@ impl Printer {
             lines: output.lines(),
             summary: Summary::default(),
             mistakes: Vec::new(),
+            view: View::default(),
         }
+    }
+
+    /// With more to see.
+    #[must_use]
+    pub fn viewed(self, view: View) -> Self {
+        Self { view, ..self }
     }
 
     /// Prints the flows of a file, which is called `name` in what is said of it.
@@ -38,7 +47,8 @@ impl Printer {
         // A file is a Transport Session: nothing is known from others.
         let mut reading = Reading {
             name,
-            exporters: Exporters::over(Transport::Reliable),
+            exporters: Exporters::over(Transport::Reliable, self.view.apply_sampling),
+            shown: self.view.templates.then(Shown::default),
             session: MessageDetails::default(),
             mistakes: Vec::new(),
             more_mistakes: 0,
@@ -75,7 +85,7 @@ impl Printer {
 
     /// What was read so far.
     pub fn summary(&self) -> Summary {
-        self.summary
+        self.summary.clone()
     }
 
     /// What was wrong, a line each: the file, the place, the mistake.
@@ -90,6 +100,7 @@ const MAX_MISTAKES: usize = 10;
 struct Reading<'a> {
     name: &'a str,
     exporters: Exporters,
+    shown: Option<Shown>,
     /// What the file says of all its messages.
     session: MessageDetails,
     mistakes: Vec<String>,
@@ -119,6 +130,9 @@ impl Reading<'_> {
             return Ok(());
         }
         let sender = Sender::stored(&details, decoded.header());
+        if let Some(shown) = &mut self.shown {
+            eprint!("{}", shown.lines(sender, &decoded));
+        }
         self.exporters
             .flows(None, sender, &decoded, |flow| lines.add(flow));
         lines.flush_if_much()

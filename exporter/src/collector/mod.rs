@@ -15,10 +15,13 @@
 //! ends it. [`Storage`] is the file, [`Printer`] reads files.
 #![forbid(unsafe_code)]
 
+mod csv;
 mod exporters;
 mod file;
 mod flow;
 mod output;
+mod rate;
+mod show;
 mod storage;
 mod summary;
 mod table;
@@ -28,7 +31,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ipfix::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -37,14 +40,17 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use exporters::{Exporters, Sender};
 use output::{Form, Writer};
+use rate::{Rate, Traffic};
+use show::Shown;
 use trouble::Trouble;
 
 use crate::record::UnixTime;
 
 pub use file::Printer;
-pub use output::Output;
+pub(crate) use output::Lines;
+pub use output::{Output, table};
 pub use storage::{CreateError, Storage, StorageSummary};
-pub use summary::Summary;
+pub use summary::{Gap, Summary};
 
 /// Takes the socket. Datagrams wait there until [`Collector::run`] reads them.
 ///
@@ -69,6 +75,8 @@ pub fn bind(address: SocketAddr) -> Result<Collector, BindError> {
             address: socket.local_addr()?,
             socket,
             storage: None,
+            view: View::default(),
+            show_rate: false,
         })
     };
     bind().map_err(|error| BindError { address, error })
@@ -82,6 +90,19 @@ pub struct Collector {
     socket: StdUdpSocket,
     address: SocketAddr,
     storage: Option<Storage>,
+    view: View,
+    show_rate: bool,
+}
+
+/// What is shown beside the flows, and how they are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Templates, when they are first used and when they have changed, and options go to stderr, a
+    /// line each.
+    pub templates: bool,
+    /// Flows have estimates of what there was, `packets_scaled` and `bytes_scaled`: what was counted
+    /// times the sampling interval that the exporter told; 1 where it told none.
+    pub apply_sampling: bool,
 }
 
 /// How the run of a collector ended.
@@ -108,6 +129,21 @@ impl Collector {
         }
     }
 
+    /// With more to see.
+    #[must_use]
+    pub fn viewed(self, view: View) -> Self {
+        Self { view, ..self }
+    }
+
+    /// With a line on stderr, which is a terminal, that says each second what comes in.
+    #[must_use]
+    pub fn showing_rate(self) -> Self {
+        Self {
+            show_rate: true,
+            ..self
+        }
+    }
+
     /// Receives and prints flows until `shutdown` completes. What has arrived by then is still
     /// printed. If the output does not keep up, datagrams wait in the socket and are lost there
     /// when it is full, which the sequence numbers tell.
@@ -124,8 +160,11 @@ impl Collector {
         let mut receiver = Receiver {
             datagram: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             address: self.address,
-            exporters: Exporters::over(Transport::Unreliable),
+            exporters: Exporters::over(Transport::Unreliable, self.view.apply_sampling),
             trouble: Trouble::default(),
+            shown: self.view.templates.then(Shown::default),
+            rate: self.show_rate.then(|| (Rate::default(), Instant::now())),
+            traffic: Traffic::default(),
             storage: self.storage,
             form,
             printed: Vec::new(),
@@ -153,6 +192,7 @@ impl Collector {
             }
         }
         receiver.receive_rest(&socket.into_std()?)?;
+        receiver.clear_rate();
         receiver.trouble.report();
         receiver.finish(writer).await
     }
@@ -176,6 +216,10 @@ struct Receiver {
     address: SocketAddr,
     exporters: Exporters,
     trouble: Trouble,
+    shown: Option<Shown>,
+    /// What was shown of the rate, and when.
+    rate: Option<(Rate, Instant)>,
+    traffic: Traffic,
     storage: Option<Storage>,
     form: Form,
     /// Lines that wait for the output.
@@ -218,18 +262,39 @@ impl Receiver {
             storage.store(source, self.address, now, &decoded);
         }
         let sender = Sender::of(source, decoded.header());
+        if let Some(shown) = &mut self.shown {
+            eprint!("{}", shown.lines(sender, &decoded));
+        }
         let printed = &mut self.printed;
+        let traffic = &mut self.traffic;
+        traffic.messages += 1;
         self.exporters
             .flows(Some(source), sender, &decoded, |flow| {
+                traffic.flows += 1;
+                traffic.packets = traffic.packets.saturating_add(flow.packets.unwrap_or(0));
+                traffic.octets = traffic.octets.saturating_add(flow.bytes.unwrap_or(0));
                 self.form.line(flow, printed);
             });
     }
 
     /// What is due once a second.
     fn tick(&mut self) {
+        self.clear_rate();
         self.trouble.report();
+        if let Some((rate, shown)) = &mut self.rate {
+            let now = Instant::now();
+            let line = rate.line(self.traffic, now - std::mem::replace(shown, now));
+            eprint!("{line}");
+        }
         if let Some(storage) = &mut self.storage {
             storage.flush();
+        }
+    }
+
+    /// Takes the rate's line away, for another line.
+    fn clear_rate(&self) {
+        if self.rate.is_some() {
+            eprint!("{}", rate::CLEAR);
         }
     }
 

@@ -7,6 +7,7 @@ use std::thread;
 use terminal_size::terminal_size_of;
 use tokio::sync::{mpsc, oneshot};
 
+use super::csv::Csv;
 use super::table::Table;
 use crate::cli::OutputFormat;
 use crate::record::FlowJson;
@@ -46,7 +47,7 @@ impl Output {
     }
 
     /// Lines that are written without a thread of their own.
-    pub(super) fn lines(self) -> Lines {
+    pub(crate) fn lines(self) -> Lines {
         Lines {
             form: self.form,
             formed: Vec::new(),
@@ -79,8 +80,18 @@ impl Output {
     }
 }
 
+/// Flows as `collect` prints them into a file.
+pub fn table<'a>(flows: impl Iterator<Item = FlowJson<'a>>) -> String {
+    let mut table = Table::new(None);
+    let mut text = String::new();
+    for flow in flows {
+        table.line(&flow, &mut text);
+    }
+    text
+}
+
 /// Lines on their way out.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     form: Form,
     formed: Vec<u8>,
     writer: Box<dyn Write + Send>,
@@ -88,12 +99,12 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Adds the line of a flow.
-    pub(super) fn add(&mut self, flow: &FlowJson<'_>) {
+    pub(crate) fn add(&mut self, flow: &FlowJson<'_>) {
         self.form.line(flow, &mut self.formed);
     }
 
     /// Writes what there is, if it is much.
-    pub(super) fn flush_if_much(&mut self) -> io::Result<()> {
+    pub(crate) fn flush_if_much(&mut self) -> io::Result<()> {
         const MUCH: usize = 1 << 16;
         if self.formed.len() < MUCH {
             return Ok(());
@@ -102,7 +113,7 @@ impl Lines {
     }
 
     /// Writes what there is.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.writer.write_all(&self.formed)?;
         self.formed.clear();
         self.writer.flush()
@@ -114,6 +125,7 @@ pub(super) enum Form {
     Nothing,
     Table(Table),
     Json,
+    Csv(Csv),
 }
 
 impl Form {
@@ -121,6 +133,7 @@ impl Form {
         match format {
             OutputFormat::Table => Self::Table(Table::new(terminal)),
             OutputFormat::Json => Self::Json,
+            OutputFormat::Csv => Self::Csv(Csv::default()),
         }
     }
 
@@ -135,6 +148,7 @@ impl Form {
             }
             // Writing to a Vec cannot fail, nor can the conversion of these types to JSON.
             Self::Json => drop(flow.write_line(out)),
+            Self::Csv(csv) => csv.line(flow, out),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use super::StorageSummary;
 
 /// What was received since the collector started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Messages that were whole.
     pub messages: u64,
@@ -24,6 +24,35 @@ pub struct Summary {
     pub garbage: u64,
     /// What became of it in the file, if it is stored.
     pub storage: Option<StorageSummary>,
+    /// From whom something is missing: the first ones, as many as are told.
+    pub gaps: Vec<Gap>,
+}
+
+/// What is missing of one exporter by its sequence numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Its address, protocol and Observation Domain.
+    pub exporter: String,
+    /// Messages (`NetFlow` v9) or Data Records.
+    pub missing: u64,
+}
+
+/// Exporters that are told one by one.
+const MAX_GAPS: usize = 100;
+
+impl Summary {
+    /// Notes that something of an exporter is missing.
+    pub(super) fn gap(&mut self, exporter: &str, missing: u64) {
+        let known = self.gaps.iter_mut().find(|gap| gap.exporter == exporter);
+        if let Some(gap) = known {
+            gap.missing += missing;
+        } else if self.gaps.len() < MAX_GAPS {
+            self.gaps.push(Gap {
+                exporter: exporter.to_owned(),
+                missing,
+            });
+        }
+    }
 }
 
 impl AddAssign for Summary {
@@ -36,11 +65,14 @@ impl AddAssign for Summary {
         self.missing += other.missing;
         self.unknown_template_sets += other.unknown_template_sets;
         self.garbage += other.garbage;
+        for Gap { exporter, missing } in other.gaps {
+            self.gap(&exporter, missing);
+        }
     }
 }
 
 impl fmt::Display for Summary {
-    /// One line.
+    /// One line, and before it one for each exporter of which something is missing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             messages,
@@ -51,7 +83,11 @@ impl fmt::Display for Summary {
             unknown_template_sets,
             garbage,
             storage,
+            gaps,
         } = self;
+        for Gap { exporter, missing } in gaps {
+            writeln!(f, "missing by sequence of {exporter}: {missing}")?;
+        }
         write!(
             f,
             "messages: {messages}, exporters: {exporters}, flow records: {records}, options \

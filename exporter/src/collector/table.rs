@@ -92,7 +92,7 @@ impl Table {
             None => self.lines == 0,
         };
         if due {
-            self.header(out);
+            self.header(flow.packets_scaled.is_some(), out);
         }
         // The count is only compared and divided; where it starts again does not matter.
         self.lines = self.lines.wrapping_add(1).max(1);
@@ -104,13 +104,18 @@ impl Table {
         self.cells(&texts, out);
     }
 
-    fn header(&mut self, out: &mut String) {
+    /// `scaled`: the counts are estimates.
+    fn header(&mut self, scaled: bool, out: &mut String) {
         let titles: Vec<_> = self
             .columns
             .iter()
             .map(|column| {
                 let known = COLUMNS.iter().find(|(field, ..)| *field == column.field);
-                known.map_or_else(String::new, |(_, title, ..)| (*title).to_owned())
+                let title = known.map_or("", |(_, title, ..)| *title);
+                match column.field {
+                    Field::Packets | Field::Bytes if scaled => format!("~{title}"),
+                    _ => title.to_owned(),
+                }
             })
             .collect();
         self.cells(&titles, out);
@@ -165,8 +170,8 @@ fn text(field: Field, flow: &FlowJson<'_>) -> String {
             }),
             None => flow.dst_mac.map(|mac| mac.to_string()),
         },
-        Field::Packets => flow.packets.map(|packets| packets.to_string()),
-        Field::Bytes => flow.bytes.map(|bytes| bytes.to_string()),
+        Field::Packets => flow.packets_scaled.or(flow.packets).map(|n| n.to_string()),
+        Field::Bytes => flow.bytes_scaled.or(flow.bytes).map(|n| n.to_string()),
         Field::Flags => flow
             .tcp_flags
             .filter(|_| flow.proto.is_none_or(|proto| proto == TCP))

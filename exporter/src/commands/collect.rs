@@ -1,14 +1,14 @@
 //! `ebpfix collect`.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal as _};
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::cli::CollectArgs;
-use crate::collector::{self, Ending, Output, Printer, Storage};
+use crate::collector::{self, Ending, Output, Printer, Storage, View};
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Receives flows, or reads them from files; prints them, and a summary on stderr at the end. Ends in
@@ -28,6 +28,19 @@ pub fn run(args: &CollectArgs) -> Result<(), Failure> {
     }
 }
 
+fn view(args: &CollectArgs) -> View {
+    View {
+        templates: args.show_templates,
+        apply_sampling: args.apply_sampling,
+    }
+}
+
+/// Whether there is a terminal that shows nothing else.
+fn shows_rate(args: &CollectArgs) -> bool {
+    let flows_elsewhere = args.output_format().is_none() || !io::stdout().is_terminal();
+    io::stderr().is_terminal() && flows_elsewhere && !args.show_templates
+}
+
 /// Receives until SIGINT or SIGTERM.
 fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
     let mut collector = collector::bind(args.listen)
@@ -36,6 +49,10 @@ fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
         let storage = Storage::create(path, args.force)
             .map_err(|error| Failure::Failed(format!("{error} (--write FILE)")))?;
         collector = collector.store_in(storage);
+    }
+    collector = collector.viewed(view(args));
+    if shows_rate(args) {
+        collector = collector.showing_rate();
     }
     let runtime = super::small_runtime()?;
     let ending = runtime.block_on(async {
@@ -55,7 +72,7 @@ fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
 
 /// Prints what is in the files. Whatever is wrong with them is told at the end.
 fn print(args: &CollectArgs, output: Output) -> Result<(), Failure> {
-    let mut printer = Printer::new(output);
+    let mut printer = Printer::new(output).viewed(view(args));
     for path in &args.files {
         let name = path.display().to_string();
         let printed = if path == Path::new("-") {

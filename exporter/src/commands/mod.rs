@@ -3,9 +3,16 @@
 pub mod check;
 pub mod collect;
 pub mod detach;
+pub mod doctor;
+pub mod flows;
 pub mod handover;
+pub mod orders;
+pub mod replay;
 pub mod run;
 pub mod status;
+pub mod templates;
+pub mod test_collector;
+pub mod top;
 mod zero;
 
 use std::fmt;
@@ -14,17 +21,13 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use serde::de::DeserializeOwned;
 
 use crate::cli::{Command, ConfigFile};
-use crate::config::{Config, Daemon, Errors, Log, LogFormat, LogLevel};
+use crate::config::{Config, Daemon, Errors};
 use crate::daemon::control::{self, Question};
 use crate::ledger::Snapshot;
+pub use crate::logging::init as init_logging;
 
 /// Why a command ended without success: the line or lines for stderr and the exit status.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub enum Failure {
     Failed(String),
     /// The configuration is wrong: exit status 78 (`EX_CONFIG`).
     Config(Errors),
+    /// So it is, as the exporter that runs says, a line each.
+    Reload(Vec<String>),
 }
 
 impl Failure {
@@ -40,7 +45,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Failed(_) => ExitCode::FAILURE,
-            Self::Config(_) => ExitCode::from(78),
+            Self::Config(_) | Self::Reload(_) => ExitCode::from(78),
         }
     }
 }
@@ -50,6 +55,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Failed(message) => write!(f, "ebpfix: {message}"),
             Self::Config(errors) => fmt::Display::fmt(errors, f),
+            Self::Reload(errors) => f.write_str(&errors.join("\n")),
         }
     }
 }
@@ -66,9 +72,18 @@ pub fn dispatch(command: &Command) -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Collect(args) => collect::run(args),
         Command::Detach(args) => detach::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Flows(args) => flows::run(args),
+        Command::Flush(args) => orders::flush(args),
         Command::Handover(args) => handover::run(args),
+        Command::LogLevel(args) => orders::log_level(args),
+        Command::Reload(args) => orders::reload(args),
+        Command::Replay(args) => replay::run(args),
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
+        Command::Templates(args) => templates::run(args),
+        Command::TestCollector(args) => test_collector::run(args),
+        Command::Top(args) => top::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,6 +142,15 @@ fn say(line: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Columns of the terminal that stdout is, if it is one.
+fn terminal_width() -> Option<u16> {
+    let stdout = io::stdout();
+    let size = stdout
+        .is_terminal()
+        .then(|| terminal_size::terminal_size_of(&stdout));
+    size.flatten().map(|(width, _)| width.0)
+}
+
 /// Writes a command's answer.
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -146,7 +170,7 @@ fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
 }
 
 /// Asks the exporter that runs.
-fn ask(daemon: &Daemon, question: Question) -> Result<Value, Failure> {
+fn ask<T: DeserializeOwned>(daemon: &Daemon, question: Question) -> Result<T, Failure> {
     small_runtime()?
         .block_on(control::ask(&daemon.control_socket(), question))
         .map_err(Failure::Failed)
@@ -166,40 +190,4 @@ fn log_ledger(ledger: &Snapshot) {
     for (reason, count) in ledger.lost.iter().filter(|(_, count)| !count.is_zero()) {
         tracing::info!(%reason, packets = count.packets, octets = count.octets, "lost: {}", reason.description());
     }
-}
-
-/// Sends log lines to stderr. Only the first call has an effect.
-pub fn init_logging(log: Log) {
-    let level = match log.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    // redbpf speaks of each failure that we put into words ourselves.
-    let redbpf = if level >= LevelFilter::DEBUG {
-        level
-    } else {
-        LevelFilter::OFF
-    };
-    let targets = Targets::new()
-        .with_default(level)
-        .with_target("redbpf", redbpf);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        // It would tell stderr, by a macro that panics, that stderr cannot be written.
-        .log_internal_errors(false)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal());
-    // The journal has a clock of its own.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let lines = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Text if journal => lines.without_time().boxed(),
-        LogFormat::Text => lines.boxed(),
-    };
-    let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(targets))
-        .try_init();
 }

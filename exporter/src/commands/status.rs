@@ -3,22 +3,57 @@
 use super::Failure;
 use crate::cli::StatusArgs;
 use crate::daemon::control::Question;
+use crate::flows::show::csv_cell;
 use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Asks the exporter that runs, and prints the answer.
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let status = super::ask(&super::daemon_of(&args.config)?, Question::Status)?;
+    let status: Value = super::ask(&super::daemon_of(&args.config)?, Question::Status)?;
     let text = if args.json {
         format!("{status}\n")
+    } else if args.csv {
+        csv(&status)
     } else {
-        table(&status)
+        table(&status, super::terminal_width())
     };
     super::print(&text)
 }
 
-/// The status for people.
-fn table(status: &Value) -> String {
+/// Every number and word with its name: the keys on the way to it, joined by dots.
+fn csv(status: &Value) -> String {
+    fn add(text: &mut String, name: &str, value: &Value) {
+        let below = |key: &str| {
+            if name.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{name}.{key}")
+            }
+        };
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    add(text, &below(key), value);
+                }
+            }
+            Value::Array(list) => {
+                for (index, value) in list.iter().enumerate() {
+                    add(text, &below(&index.to_string()), value);
+                }
+            }
+            value => {
+                let name = csv_cell(&Value::String(name.to_owned()));
+                let _ = writeln!(text, "{name},{}", csv_cell(value));
+            }
+        }
+    }
+    let mut text = "name,value\n".to_owned();
+    add(&mut text, "", status);
+    text
+}
+
+/// The status for people, on a terminal of so many columns.
+fn table(status: &Value, terminal: Option<u16>) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -60,11 +95,27 @@ fn table(status: &Value) -> String {
             }
         );
     }
-    let words = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    interfaces_and_collectors(&mut text, status, terminal);
+    configuration(&mut text, &status["configuration"]);
+    text
+}
+
+fn words(value: &Value) -> String {
+    value.as_str().unwrap_or("-").to_owned()
+}
+
+fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option<u16>) {
     text.push('\n');
     columns(
-        &mut text,
-        &["interface", ">index", "ingress", "egress", ">reattached"],
+        text,
+        terminal,
+        &[
+            ("interface", 0),
+            (">index", 3),
+            ("ingress", 0),
+            ("egress", 0),
+            (">reattached", 2),
+        ],
         list(&status["interfaces"]).map(|interface| {
             vec![
                 words(&interface["name"]),
@@ -77,17 +128,18 @@ fn table(status: &Value) -> String {
     );
     text.push('\n');
     columns(
-        &mut text,
+        text,
+        terminal,
         &[
-            "collector",
-            "protocol",
-            "address",
-            ">messages",
-            ">records",
-            ">held",
-            ">lost",
-            ">refused",
-            "last error",
+            ("collector", 0),
+            ("protocol", 4),
+            ("address", 3),
+            (">messages", 5),
+            (">records", 0),
+            (">held", 0),
+            (">lost", 0),
+            (">refused", 2),
+            ("last error", 1),
         ],
         list(&status["collectors"]).map(|collector| {
             vec![
@@ -103,26 +155,63 @@ fn table(status: &Value) -> String {
             ]
         }),
     );
-    text
+}
+
+fn configuration(text: &mut String, configuration: &Value) {
+    let errors: Vec<_> = list(&configuration["errors"]).map(words).collect();
+    if !errors.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nthe configuration was changed and is wrong; the one before stays in force:\n{}",
+            errors.join("\n")
+        );
+    }
+    let restart: Vec<_> = list(&configuration["restart"]).map(words).collect();
+    if !restart.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nchanged, but takes effect at the next start only: {}",
+            restart.join(", ")
+        );
+    }
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Columns as wide as what stands in them; a title that begins with `>` stands at the right.
-fn columns(text: &mut String, titles: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+/// Columns as wide as what stands in them; a title that begins with `>` stands at the right. What a
+/// terminal has no room for is left out, the highest rank first; 0 stays.
+fn columns(
+    text: &mut String,
+    terminal: Option<u16>,
+    titles: &[(&str, u8)],
+    rows: impl Iterator<Item = Vec<String>>,
+) {
     let plain = titles
         .iter()
-        .map(|title| title.trim_start_matches('>').to_owned());
+        .map(|(title, _)| title.trim_start_matches('>').to_owned());
     let mut lines = vec![plain.collect::<Vec<_>>()];
     lines.extend(rows);
     let width = |n: usize| lines.iter().map(|line| line[n].chars().count()).max();
-    let widths: Vec<_> = (0..titles.len()).map(|n| width(n).unwrap_or(0)).collect();
+    let mut shown: Vec<_> = titles
+        .iter()
+        .enumerate()
+        .map(|(n, (title, rank))| (n, title.starts_with('>'), *rank, width(n).unwrap_or(0)))
+        .collect();
+    while let Some(room) = terminal {
+        let length: usize = shown.iter().map(|(.., width)| width + 2).sum();
+        let least = shown.iter().map(|(_, _, rank, _)| *rank).max().unwrap_or(0);
+        if length <= usize::from(room) + 2 || least == 0 {
+            break;
+        }
+        shown.retain(|(_, _, rank, _)| *rank != least);
+    }
     for line in &lines {
         let mut row = String::new();
-        for ((cell, title), &width) in line.iter().zip(titles).zip(&widths) {
-            let _ = if title.starts_with('>') {
+        for &(n, right, _, width) in &shown {
+            let cell = &line[n];
+            let _ = if right {
                 write!(row, "{cell:>width$}  ")
             } else {
                 write!(row, "{cell:<width$}  ")
@@ -204,12 +293,60 @@ collector                 protocol    address                                   
 noc                       ipfix       192.0.2.10:4739                                    1200    17000     9     0        0  -
 the one with a long name  netflow-v9  [2001:db8:1234:5678:9abc:def0:1234:5678]:2055         3       40     0    12        2  cannot resolve it
 ";
-        assert_eq!(table(&status), expected);
+        assert_eq!(table(&status, None), expected);
+        assert_eq!(table(&status, Some(200)), expected);
+        let narrow = table(&status, Some(80));
+        let header = "collector                 records  held  lost  refused  last error";
+        assert!(narrow.contains(header), "{narrow}");
+        let narrow = table(&status, Some(40));
+        assert!(
+            narrow.contains("\ncollector                 records  held  lost\n"),
+            "{narrow}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_told_until_a_good_one_is_read() {
+        let configuration = |errors: &[&str]| json!({"configuration": {"errors": errors, "restart": ["daemon", "log.format"]}});
+        let text = table(
+            &configuration(&["f:3:1: no such key", "f:7:2: no number"]),
+            None,
+        );
+        assert!(
+            text.ends_with(
+                "\
+the configuration was changed and is wrong; the one before stays in force:
+f:3:1: no such key
+f:7:2: no number
+
+changed, but takes effect at the next start only: daemon, log.format
+"
+            ),
+            "{text}"
+        );
+        assert!(!table(&configuration(&[]), None).contains("wrong"));
+    }
+
+    #[test]
+    fn csv_has_a_line_for_each_value() {
+        let status = json!({
+            "collectors": [{"name": "a, b", "last_error": null}],
+            "ledger": {"lost": {"log_full": {"packets": 3}}},
+        });
+        assert_eq!(
+            csv(&status),
+            "\
+name,value
+collectors.0.last_error,
+collectors.0.name,\"a, b\"
+ledger.lost.log_full.packets,3
+"
+        );
     }
 
     #[test]
     fn an_answer_without_anything_is_shown_nevertheless() {
-        let text = table(&json!({}));
+        let text = table(&json!({}), None);
         assert!(text.starts_with("ebpfix ? up null s\n"), "{text}");
     }
 }

@@ -12,11 +12,11 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::kind::{
-    Address, CollectorAddress, DirectionList, Directory, ElementList, Integer, Kind, Listen, Name,
-    OneOf, Patterns, PowerOfTwo, Time,
+    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, Integer, Kind,
+    Listen, Name, OneOf, Patterns, PowerOfTwo, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
-use super::{DuplicatesMode, Protocol};
+use super::{DuplicatesMode, Protocol, Timestamps};
 
 /// A key, its kind `K`, and what its absence means `P`.
 pub struct Key<K, P> {
@@ -171,6 +171,8 @@ keys! {
             "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one.";
         NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),
             "Frames that are not IP: \"count\" them by reason, or make a \"flow\" of their layer 2 addresses and ethertype.";
+        TIMESTAMPS "timestamps": OneOf<Timestamps> = OneOf(&[("tick", Timestamps::Tick), ("fine-start", Timestamps::FineStart), ("fine", Timestamps::Fine)]), (default Timestamps::FineStart),
+            "How exact the times of flows are: \"fine-start\" has the first packet of each flow to the nanosecond and the last one to the kernel's tick before it (1 to 10 ms, by its configuration), \"fine\" has both to the nanosecond, \"tick\" both to the tick. A fine stamp costs a packet about 30 ns, a tick nothing.";
         AGENT_ADDRESS "agent-address": Address = Address, (optional "the address that faces the collector", "\"192.0.2.1\""),
             "This exporter's own address, as written into its records.";
         CACHE_SLOTS "cache-slots": PowerOfTwo = PowerOfTwo { min: 16, max: 16384 }, (optional "as many as max-flows, rounded up to a power of two, but at most 4096", "4096"),
@@ -190,7 +192,7 @@ keys! {
         DUPLICATES "duplicates": OneOf<DuplicatesMode> = OneOf(&[("mark", DuplicatesMode::Mark), ("drop", DuplicatesMode::Drop), ("keep", DuplicatesMode::Keep)]), (default DuplicatesMode::Mark),
             "A flow seen on several interfaces: \"mark\" the later ones, \"drop\" and count them, or \"keep\" all alike.";
     }
-    collector true "Who is told: one [[collector]] for each. All get everything." {
+    collector true "Who is told: one [[collector]] for each. All get everything, but for those that share it (balance)." {
         NAME "name": Name = Name, (optional "the address", "\"noc\""),
             "What logs and statistics call this collector; no two have the same name.";
         ADDRESS "address": CollectorAddress = CollectorAddress, (required "\"192.0.2.10:4739\""),
@@ -199,10 +201,20 @@ keys! {
             "What it understands. NetFlow v5 has a record for IPv4 alone: what is not sent to another collector is counted as lost (not_in_protocol). It tells interfaces up to 65535, sampling up to 16383, and the domain in 16 bits (engine type and ID).";
         ELEMENTS "elements": ElementList = ElementList, (optional "the elements that every known collector reads whole", "[\"sourceIPv4Address\", \"destinationIPv4Address\", \"sourceIPv6Address\", \"destinationIPv6Address\", \"sourceTransportPort\", \"destinationTransportPort\", \"protocolIdentifier\", \"packetDeltaCount/4\", \"octetDeltaCount/4\", \"flowStartMilliseconds\", \"flowEndMilliseconds\"]"),
             "What a record tells, in this order, by IANA's names; not with netflow-v5. A record has those of the list that apply to it: of IPv4 or IPv6, of ICMP, of packets that entered (sourceMacAddress and the like) or left (post...); name both of a pair. The address of this exporter is all zero in the element of the other family. A slash and a number after a name give its length in octets, where it can have another than the usual one: octetDeltaCount and packetDeltaCount 4 to 8 (usually 8), tcpControlBits 1 or 2 (usually 1), deltaFlowCount 1 to 8 (usually 8), observationPointId 4 to 8 (usually 8), interfaceName 15 to 255 (usually variable, in NetFlow v9 16), paddingOctets 1 to 255 (must be given). What a shorter count cannot hold is sent as several records, to every collector: no octet is lost. There are: sourceIPv4Address, destinationIPv4Address, sourceIPv6Address, destinationIPv6Address, sourceTransportPort, destinationTransportPort, protocolIdentifier, ipVersion, icmpTypeCodeIPv4, icmpTypeCodeIPv6, icmpTypeIPv4, icmpCodeIPv4, icmpTypeIPv6, icmpCodeIPv6, flowId, octetDeltaCount, packetDeltaCount, deltaFlowCount, flowStartSeconds, flowEndSeconds, flowStartMilliseconds, flowEndMilliseconds, flowStartMicroseconds, flowEndMicroseconds, flowStartNanoseconds, flowEndNanoseconds, flowStartSysUpTime, flowEndSysUpTime, systemInitTimeMilliseconds, flowDurationMilliseconds, flowDurationMicroseconds, flowEndReason, ipClassOfService, postIpClassOfService, ipDiffServCodePoint, postIpDiffServCodePoint, ipPrecedence, postIpPrecedence, tcpControlBits, minimumTTL, maximumTTL, ingressInterface, egressInterface, interfaceName, flowDirection, observationPointId, sourceMacAddress, destinationMacAddress, postSourceMacAddress, postDestinationMacAddress, vlanId, postVlanId, dot1qVlanId, postDot1qVlanId, dot1qCustomerVlanId, postDot1qCustomerVlanId, ethernetType, exporterIPv4Address, exporterIPv6Address, meteringProcessId, exportingProcessId, samplingInterval, samplingAlgorithm, samplerMode, samplerRandomInterval, samplingProbability, paddingOctets.";
+        RESOLVE_INTERVAL "resolve-interval": Time = Time { min: Duration::from_secs(1), max: DAY }, (default Duration::from_mins(1)),
+            "A host name is looked up this often. Datagrams go to another address once the one in use is no longer among the answers; a resolver that fails or does not answer changes nothing.";
         SOURCE_ADDRESS "source-address": Address = Address, (optional "the address of the way to the collector", "\"192.0.2.1\""),
             "The address to send from. Many collectors know exporters by it.";
         SOURCE_PORT "source-port": Integer<NonZeroU16> = Integer { min: NonZeroU16::MIN, max: NonZeroU16::MAX }, (optional "a free port, kept while the exporter runs", "49739"),
             "The UDP port to send from.";
+        SOURCE_INTERFACE "source-interface": Device = Device, (optional "that of the way to the collector", "\"mgmt0\""),
+            "The interface to send by, or the VRF device whose routes apply (SO_BINDTODEVICE).";
+        DSCP "dscp": Integer<u8> = Integer { min: 0, max: 63 }, (default 0),
+            "The differentiated services code point of datagrams to this collector, such as 16 (CS2), which RFC 4594 has for network management.";
+        TTL "ttl": Integer<u8> = Integer { min: 1, max: u8::MAX }, (optional "the system's, and 1 to a multicast group", "16"),
+            "The time to live (hop limit) of datagrams to this collector.";
+        BALANCE "balance": Name = Name, (optional "it gets everything", "\"pair\""),
+            "Collectors that have the same name here share the flows: each flow goes to one of them, the two directions of a conversation to the same one, whatever the interface. One that is away keeps its share, which waits for it. Other collectors get everything besides.";
         DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (optional "observation.domain-id", "1"),
             "Observation Domain ID towards this collector only.";
         TEMPLATE_INTERVAL "template-interval": Time = Time { min: Duration::from_secs(1), max: DAY }, (default Duration::from_mins(1)),
@@ -212,11 +224,11 @@ keys! {
         MAX_MESSAGE_SIZE "max-message-size": Integer<u16> = Integer { min: 512, max: 65_507 }, (optional "what the path's MTU holds", "1400"),
             "Octets of a message at most, without IP and UDP headers. What exceeds the path's MTU is sent in fragments.";
         RATE_LIMIT "rate-limit": Integer<u32> = Integer { min: 0, max: u32::MAX }, (default 0),
-            "Flow records sent per second at most; 0: no limit. What has to wait too long is counted as lost.";
+            "Flow records sent per second at most; 0: what the receive buffer of a collector takes that was not tuned, about half a million. More than that is sent only where it is said here. What finds no room in the queue (262144 records) is counted as lost (export_queue_full).";
     }
     metrics false "Statistics for Prometheus." {
         LISTEN "listen": Listen = Listen, (optional "no listener", "\"127.0.0.1:9464\""),
-            "Where to serve them over HTTP.";
+            "Where to serve them over HTTP, at /metrics, to whoever can connect: there is no password.";
     }
     daemon false "Where things are on this host." {
         RUN_DIR "run-dir": Directory = Directory { max_len: 90, dots: true }, (default "/run/ebpfix".into()),

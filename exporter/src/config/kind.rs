@@ -527,6 +527,32 @@ impl Kind for Name {
     }
 }
 
+/// The name of a network interface.
+pub struct Device;
+
+impl Kind for Device {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "the name of an interface, of 1 to 15 octets".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<String, Mismatch> {
+        let text = value.get_ref().as_str();
+        // As the kernel takes it.
+        text.filter(|text| (1..=15).contains(&text.len()) && !matches!(*text, "." | ".."))
+            .filter(|text| {
+                !text.contains(|c: char| c.is_whitespace() || c.is_control() || "/:".contains(c))
+            })
+            .map(str::to_owned)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
 /// The whole numbers a key can have.
 pub trait Whole: Copy + Sync {
     /// `None` where the number does not fit.
@@ -550,6 +576,7 @@ macro_rules! whole {
 }
 
 whole! {
+    u8: u8, u8::from;
     u16: u16, u16::from;
     u32: u32, u32::from;
     NonZeroU16: u16, NonZeroU16::get;
@@ -600,7 +627,7 @@ fn integer(value: &DeValue<'_>) -> Option<u64> {
 }
 
 /// `90s`, `1m30s`, `500ms`: numbers with units, at least one, added up.
-fn time(text: &str) -> Option<Duration> {
+pub(crate) fn time(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {

@@ -19,8 +19,11 @@ use std::time::Duration;
 use keys::{Key, TABLES};
 use kind::Kind;
 
+pub(crate) use kind::time;
+
 pub use crate::export::columns::Elements;
 pub use crate::meter::DuplicatesMode;
+pub use ebpfix_probes::abi::Timestamps;
 pub use ipfix::Protocol;
 pub use read::{Errors, Loaded, Position, Problem, parse};
 pub use types::{
@@ -63,6 +66,8 @@ pub struct Observation {
     pub attach: Attach,
     /// What becomes of frames that are not IP.
     pub non_ip: NonIp,
+    /// Which packets are stamped by the fine clock.
+    pub timestamps: Timestamps,
     /// `exporterIPv4Address` or `exporterIPv6Address`; `None`: the address that faces the collector.
     pub agent_address: Option<IpAddr>,
     /// Slots of the kernel's cache, per CPU; a power of two, 16 to 16384.
@@ -97,10 +102,20 @@ pub struct Collector {
     pub protocol: Protocol,
     /// What its records tell; `None`: the default profile.
     pub elements: Option<Elements>,
+    /// A host name is looked up this often.
+    pub resolve_interval: Duration,
     /// The address to send from; `None`: the routing's choice.
     pub source_address: Option<IpAddr>,
     /// The port to send from; `None`: a free one, kept.
     pub source_port: Option<NonZeroU16>,
+    /// The interface to send by, or a VRF device; `None`: the routing's choice.
+    pub source_interface: Option<String>,
+    /// Differentiated services code point of datagrams, 0 to 63.
+    pub dscp: u8,
+    /// Time to live of datagrams, from 1; `None`: the system's default.
+    pub ttl: Option<u8>,
+    /// Collectors with the same name here share the flows; `None`: it gets all.
+    pub balance: Option<String>,
     /// Observation Domain ID towards this collector, if not [`Observation::domain_id`].
     pub domain_id: Option<u32>,
     /// Templates are sent again this often.
@@ -110,7 +125,7 @@ pub struct Collector {
     /// Octets of a message at most, without IP and UDP headers, 512 to 65507; `None`: what the
     /// path's MTU holds.
     pub max_message_size: Option<u16>,
-    /// Flow records a second at most; `None`: no limit.
+    /// Flow records a second at most; `None`: what an untuned receive buffer takes.
     pub rate_limit: Option<NonZeroU32>,
 }
 
@@ -125,7 +140,12 @@ impl Collector {
             elements: None,
             source_address: None,
             source_port: None,
+            source_interface: None,
+            dscp: (key::DSCP.presence.0)(),
+            ttl: None,
+            balance: None,
             domain_id: None,
+            resolve_interval: (key::RESOLVE_INTERVAL.presence.0)(),
             template_interval: (key::TEMPLATE_INTERVAL.presence.0)(),
             template_messages: (key::TEMPLATE_MESSAGES.presence.0)(),
             max_message_size: None,
@@ -178,6 +198,7 @@ impl Default for Config {
                 sampling: (keys::observation::SAMPLING.presence.0)(),
                 attach: (keys::observation::ATTACH.presence.0)(),
                 non_ip: (keys::observation::NON_IP.presence.0)(),
+                timestamps: (keys::observation::TIMESTAMPS.presence.0)(),
                 agent_address: None,
                 cache_slots: default_cache_slots(max_flows),
                 log_records: (keys::observation::LOG_RECORDS.presence.0)(),
@@ -253,6 +274,7 @@ impl Config {
         out.key(&keys::observation::SAMPLING, &observation.sampling);
         out.key(&keys::observation::ATTACH, &observation.attach);
         out.key(&keys::observation::NON_IP, &observation.non_ip);
+        out.key(&keys::observation::TIMESTAMPS, &observation.timestamps);
         out.some(
             &keys::observation::AGENT_ADDRESS,
             observation.agent_address.as_ref(),
@@ -281,8 +303,13 @@ impl Config {
             out.key(&key::ADDRESS, &target);
             out.key(&key::PROTOCOL, &collector.protocol);
             out.some(&key::ELEMENTS, collector.elements.as_ref());
+            out.key(&key::RESOLVE_INTERVAL, &collector.resolve_interval);
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
             out.some(&key::SOURCE_PORT, collector.source_port.as_ref());
+            out.some(&key::SOURCE_INTERFACE, collector.source_interface.as_ref());
+            out.key(&key::DSCP, &collector.dscp);
+            out.some(&key::TTL, collector.ttl.as_ref());
+            out.some(&key::BALANCE, collector.balance.as_ref());
             out.some(&key::DOMAIN_ID, collector.domain_id.as_ref());
             out.key(&key::TEMPLATE_INTERVAL, &collector.template_interval);
             out.key(&key::TEMPLATE_MESSAGES, &collector.template_messages);

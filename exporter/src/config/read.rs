@@ -182,6 +182,7 @@ impl Reader<'_> {
                 sampling: self.value(section, &key::SAMPLING),
                 attach: self.value(section, &key::ATTACH),
                 non_ip: self.value(section, &key::NON_IP),
+                timestamps: self.value(section, &key::TIMESTAMPS),
                 agent_address: self.optional(section, &key::AGENT_ADDRESS),
                 cache_slots: 0,
                 log_records: self.value(section, &key::LOG_RECORDS),
@@ -229,13 +230,6 @@ impl Reader<'_> {
     fn metrics(&mut self, section: &Section<'_, '_>) -> Metrics {
         use keys::metrics as key;
         let listen = self.optional(section, &key::LISTEN);
-        if listen.is_some() {
-            self.warn(
-                section.span_of(key::LISTEN.name),
-                dotted(&key::LISTEN),
-                "this version has no metrics listener yet; the key is ignored".to_owned(),
-            );
-        }
         Metrics { listen }
     }
 
@@ -324,8 +318,13 @@ impl Reader<'_> {
         let target = self.required(section, &key::ADDRESS);
         let name = self.optional(section, &key::NAME);
         let elements = self.optional(section, &key::ELEMENTS);
+        let resolve_interval = self.value(section, &key::RESOLVE_INTERVAL);
         let source_address = self.optional(section, &key::SOURCE_ADDRESS);
         let source_port = self.optional(section, &key::SOURCE_PORT);
+        let source_interface = self.optional(section, &key::SOURCE_INTERFACE);
+        let dscp = self.value(section, &key::DSCP);
+        let ttl = self.optional(section, &key::TTL);
+        let balance = self.optional(section, &key::BALANCE);
         let domain_id = self.optional(section, &key::DOMAIN_ID);
         let template_interval = self.value(section, &key::TEMPLATE_INTERVAL);
         let template_messages = self.value(section, &key::TEMPLATE_MESSAGES);
@@ -363,8 +362,13 @@ impl Reader<'_> {
             address,
             protocol,
             elements,
+            resolve_interval,
             source_address,
             source_port,
+            source_interface,
+            dscp,
+            ttl,
+            balance,
             domain_id,
             template_interval,
             template_messages,
@@ -512,6 +516,19 @@ impl Reader<'_> {
                     format!(
                         "{} is a collector in line {first} too: it gets everything twice",
                         collector.address
+                    ),
+                );
+            }
+            let shares = |(other, _): &&(Collector, _)| other.balance == collector.balance;
+            if let Some(name) = &collector.balance
+                && collectors.iter().filter(shares).count() == 1
+            {
+                self.warn(
+                    section.span_of(key::BALANCE.name),
+                    dotted(&key::BALANCE),
+                    format!(
+                        "no other collector shares in {}: this one gets everything",
+                        kind::quote(name)
                     ),
                 );
             }

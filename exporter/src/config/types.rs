@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use clap::ValueEnum;
 use ipfix::Protocol;
+use serde::{Deserialize, Serialize};
 
 /// Which interfaces are observed: those whose name a pattern matches and no `!` pattern does. The
 /// order of the patterns means nothing.
@@ -144,7 +146,8 @@ pub fn default_port(protocol: Protocol) -> NonZeroU16 {
 }
 
 /// The least severity that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Something does not work.
     Error,

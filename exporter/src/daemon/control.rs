@@ -2,9 +2,14 @@
 //!
 //! Only root, or whoever runs the daemon, is answered: the socket is its own, and who asks is looked
 //! at. A request names the version of this protocol, so that an old command and a new daemon notice.
+//! Requests and answers are bounded in size and time, and so is how many are answered at once.
 
+use crate::config::LogLevel;
+use crate::flows::Query;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -20,6 +25,8 @@ use tokio::time::timeout;
 pub const VERSION: u32 = 1;
 /// A longer request is none of ours.
 const REQUEST_OCTETS: u64 = 4096;
+/// A longer answer is not read.
+const REPLY_OCTETS: u64 = 64 << 20;
 /// Clients at once; others wait for their turn.
 const CLIENTS: usize = 16;
 /// Beside the socket: locked by the exporter that runs, with its process id in it.
@@ -27,32 +34,73 @@ const LOCK_FILE: &str = "lock";
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What is asked: `{"version":1,"command":"status"}`, and beside these what the command takes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Request {
     /// [`VERSION`].
     pub version: u32,
     /// The question.
-    pub command: Question,
+    #[serde(flatten)]
+    pub question: Question,
 }
 
 /// The questions there are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Question {
     /// Everything: see [`Status`](super::status::Status).
     Status,
+    /// The interfaces that are observed.
+    Interfaces,
+    /// The collectors, and what they were sent.
+    Collectors,
+    /// The templates that are announced to each collector.
+    Templates {
+        /// To this one only, by its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collector: Option<String>,
+    },
+    /// The flows that are held: see [`Answer`](crate::flows::Answer).
+    Flows {
+        /// Which, and how.
+        query: Query,
+    },
+    /// What flows count from now on: a line after each interval, see
+    /// [`Report`](crate::flows::rates::Report), until who asks goes away.
+    Watch {
+        /// Which, and how.
+        query: Query,
+        /// Milliseconds of an interval, 100 to 3,600,000. It ends when the kernel was read
+        /// (`drain-interval`) for the first time after that.
+        interval_ms: u64,
+    },
+    /// The least severity that is logged.
+    LogLevel {
+        /// What it is to be from now on, until the exporter ends or reads another one in its
+        /// configuration.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        level: Option<LogLevel>,
+    },
+    /// Read the configuration again: see [`Reloaded`](super::status::Reloaded).
+    Reload,
+    /// Export every flow that is held. The answer says how many.
+    Flush,
     /// Export what is held and end, and leave programs and tables to the exporter that comes next.
     /// The answer is the ledger; the connection ends with the process.
     Handover,
 }
 
 impl Question {
-    /// How long who asks waits for the answer.
-    const fn patience(self) -> Duration {
+    /// How long who asks waits for the answer, or for each of them.
+    fn patience(&self) -> Duration {
         match self {
-            Self::Status => PATIENCE,
-            Self::Handover => Duration::from_mins(1),
+            Self::Handover | Self::Flush => Duration::from_mins(1),
+            Self::Flows { .. } => Duration::from_secs(30),
+            // The kernel may be read less often than asked for: once a minute at least.
+            Self::Watch { interval_ms, .. } => {
+                Duration::from_millis(*interval_ms) + Duration::from_secs(75)
+            }
+            _ => PATIENCE,
         }
     }
 }
@@ -62,9 +110,29 @@ impl Question {
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
     /// The answer.
-    Ok(Value),
+    Ok(Box<RawValue>),
     /// Why there is none.
     Error(String),
+}
+
+impl Reply {
+    /// The answer.
+    pub fn ok(answer: &impl Serialize) -> Self {
+        match to_raw_value(answer) {
+            Ok(json) => Self::Ok(json),
+            Err(error) => Self::Error(error.to_string()),
+        }
+    }
+
+    fn of<T: DeserializeOwned>(line: &[u8], path: &Path) -> Result<T, String> {
+        let senseless = |error: serde_json::Error| {
+            format!("the answer at {} makes no sense: {error}", path.display())
+        };
+        match serde_json::from_slice(line).map_err(senseless)? {
+            Self::Ok(json) => serde_json::from_str(json.get()).map_err(senseless),
+            Self::Error(error) => Err(error),
+        }
+    }
 }
 
 /// The socket, removed when dropped.
@@ -199,34 +267,46 @@ pub async fn read_request(client: &mut Client) -> Result<Question, String> {
             "not a request: longer than {REQUEST_OCTETS} octets"
         ));
     }
-    let request: Request =
-        serde_json::from_slice(&line).map_err(|e| format!("not a request: {e}"))?;
-    if request.version != VERSION {
-        return Err(format!(
-            "the request is of version {}, this ebpfix speaks version {VERSION}",
-            request.version
-        ));
+    question(&line)
+}
+
+fn question(line: &[u8]) -> Result<Question, String> {
+    let wrong = |error: serde_json::Error| format!("not a request: {error}");
+    let mut request: serde_json::Map<String, Value> =
+        serde_json::from_slice(line).map_err(wrong)?;
+    // The version first: another one may have other questions.
+    match request.remove("version").as_ref().map(Value::as_u64) {
+        Some(Some(version)) if version == u64::from(VERSION) => {}
+        Some(Some(version)) => {
+            return Err(format!(
+                "the request is of version {version}, this ebpfix speaks version {VERSION}"
+            ));
+        }
+        _ => return Err("not a request: it has no version".to_owned()),
     }
-    Ok(request.command)
+    serde_json::from_value(Value::Object(request)).map_err(wrong)
 }
 
 /// Writes the answer and closes.
 pub async fn write_reply(mut client: Client, reply: &Reply) {
+    write(&mut client, reply).await;
+}
+
+/// Writes one of several answers; returns whether it was taken.
+pub async fn write(client: &mut Client, reply: &Reply) -> bool {
     let Ok(mut line) = serde_json::to_vec(reply) else {
-        return;
+        return false;
     };
     line.push(b'\n');
     // Who does not read the answer does not get it.
-    let _ = timeout(PATIENCE, client.stream.write_all(&line)).await;
+    let written = timeout(PATIENCE, client.stream.write_all(&line)).await;
+    matches!(written, Ok(Ok(())))
 }
 
 /// Writes the answer and keeps the connection for as long as this process lives: who asked waits for
 /// its end.
 pub async fn write_last_reply(mut client: Client, reply: &Reply) {
-    if let Ok(mut line) = serde_json::to_vec(reply) {
-        line.push(b'\n');
-        let _ = timeout(PATIENCE, client.stream.write_all(&line)).await;
-    }
+    write(&mut client, reply).await;
     std::mem::forget(client);
 }
 
@@ -234,43 +314,96 @@ pub async fn write_last_reply(mut client: Client, reply: &Reply) {
 ///
 /// # Errors
 /// In words, what to do included.
-pub async fn ask(path: &Path, question: Question) -> Result<Value, String> {
-    let mut stream = UnixStream::connect(path)
-        .await
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
-                "no ebpfix is running: nothing answers at {} (daemon.run-dir says where)",
-                path.display()
-            ),
-            io::ErrorKind::PermissionDenied => {
-                format!("{}: permission denied: only root may ask", path.display())
-            }
-            _ => format!("{}: {e}", path.display()),
-        })?;
-    let request = Request {
-        version: VERSION,
-        command: question,
-    };
-    let mut line = serde_json::to_vec(&request).map_err(|e| e.to_string())?;
-    line.push(b'\n');
+pub async fn ask<T: DeserializeOwned>(path: &Path, question: Question) -> Result<T, String> {
+    let mut stream = connect(path).await?;
     let exchange = async {
-        stream.write_all(&line).await?;
+        stream.write_all(&line(&question)?).await?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
+        stream.take(REPLY_OCTETS).read_to_end(&mut answer).await?;
         io::Result::Ok(answer)
     };
     let answer = timeout(question.patience(), exchange)
         .await
-        .map_err(|_| format!("the ebpfix at {} does not answer", path.display()))?
+        .map_err(|_| silent(path))?
         .map_err(|e| format!("{}: {e}", path.display()))?;
-    match serde_json::from_slice(&answer) {
-        Ok(Reply::Ok(value)) => Ok(value),
-        Ok(Reply::Error(error)) => Err(error),
-        Err(error) => Err(format!(
-            "the answer at {} makes no sense: {error}",
-            path.display()
-        )),
+    Reply::of(&answer, path)
+}
+
+/// Answers that come one after the other.
+#[derive(Debug)]
+pub struct Answers {
+    reader: BufReader<UnixStream>,
+    path: PathBuf,
+    patience: Duration,
+    /// What has come of the next one.
+    line: Vec<u8>,
+}
+
+impl Answers {
+    /// Asks the daemon that listens at `path` a question that has many answers.
+    ///
+    /// # Errors
+    /// In words, what to do included.
+    pub async fn ask(path: &Path, question: Question) -> Result<Self, String> {
+        let mut stream = connect(path).await?;
+        let request = line(&question).map_err(|e| e.to_string())?;
+        stream
+            .write_all(&request)
+            .await
+            .map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Self {
+            reader: BufReader::new(stream),
+            path: path.to_owned(),
+            patience: question.patience(),
+            line: Vec::new(),
+        })
     }
+
+    /// The next answer. A call that is given up loses nothing.
+    ///
+    /// # Errors
+    /// In words; that the daemon has ended is one.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+        let room = REPLY_OCTETS.saturating_sub(self.line.len() as u64);
+        let mut reader = (&mut self.reader).take(room);
+        let read = timeout(self.patience, reader.read_until(b'\n', &mut self.line));
+        read.await
+            .map_err(|_| silent(&self.path))?
+            .map_err(|e| format!("{}: {e}", self.path.display()))?;
+        if self.line.last() != Some(&b'\n') {
+            return Err(format!("the ebpfix at {} has ended", self.path.display()));
+        }
+        let answer = Reply::of(&self.line, &self.path);
+        self.line.clear();
+        answer
+    }
+}
+
+async fn connect(path: &Path) -> Result<UnixStream, String> {
+    UnixStream::connect(path).await.map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
+            "no ebpfix is running: nothing answers at {} (daemon.run-dir says where)",
+            path.display()
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("{}: permission denied: only root may ask", path.display())
+        }
+        _ => format!("{}: {e}", path.display()),
+    })
+}
+
+fn line(question: &Question) -> io::Result<Vec<u8>> {
+    let request = Request {
+        version: VERSION,
+        question: question.clone(),
+    };
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn silent(path: &Path) -> String {
+    format!("the ebpfix at {} does not answer", path.display())
 }
 
 #[cfg(test)]
@@ -310,8 +443,8 @@ mod tests {
             let mut client = control.accept().await.unwrap();
             tokio::spawn(async move {
                 let reply = match read_request(&mut client).await {
-                    Ok(Question::Status) => Reply::Ok(serde_json::json!({"fine": true})),
-                    Ok(Question::Handover) => Reply::Error("not now".to_owned()),
+                    Ok(Question::Status) => Reply::ok(&serde_json::json!({"fine": true})),
+                    Ok(_) => Reply::Error("not now".to_owned()),
                     Err(error) => Reply::Error(error),
                 };
                 write_reply(client, &reply).await;
@@ -351,13 +484,32 @@ mod tests {
                 b"{\"version\":2,\"command\":\"status\"}\n",
                 "the request is of version 2, this",
             ),
+            (
+                b"{\"version\":2,\"command\":\"format-disk\"}\n",
+                "the request is of version 2, this",
+            ),
+            (
+                b"{\"command\":\"status\"}\n",
+                "not a request: it has no version",
+            ),
+            (
+                b"{\"version\":1,\"command\":\"flows\",\"query\":{\"filter\":\"tcp or\"}}\n",
+                "not a request: filter, column 7: expected a test",
+            ),
+            (
+                b"{\"version\":1,\"command\":\"log-level\",\"colour\":1}\n",
+                "not a request: unknown field `colour`",
+            ),
             (&huge, "not a request: longer than 4096 octets"),
         ] {
             let answer = answer(&path, octets).await;
             let start = format!("{{\"error\":\"{answered}");
             assert!(answer.starts_with(&start), "{answer}");
             assert_eq!(answer.lines().count(), 1);
-            assert_eq!(ask(&path, Question::Status).await.unwrap()["fine"], true);
+            assert_eq!(
+                ask::<Value>(&path, Question::Status).await.unwrap()["fine"],
+                true
+            );
         }
         server.abort();
     }
@@ -410,7 +562,10 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let server = tokio::spawn(serve(Control::bind(&scratch.0, &path).await.unwrap()));
-        assert_eq!(ask(&path, Question::Status).await.unwrap()["fine"], true);
+        assert_eq!(
+            ask::<Value>(&path, Question::Status).await.unwrap()["fine"],
+            true
+        );
         server.abort();
         let _ = server.await;
 
@@ -464,7 +619,7 @@ mod tests {
     async fn who_asks_is_told_in_one_line_what_is_wrong() {
         let scratch = Scratch::new();
         let path = scratch.socket();
-        let error = ask(&path, Question::Status).await.unwrap_err();
+        let error = ask::<Value>(&path, Question::Status).await.unwrap_err();
         let expected = format!(
             "no ebpfix is running: nothing answers at {} (daemon.run-dir says where)",
             path.display()
@@ -482,11 +637,17 @@ mod tests {
                 StdStream::write_all(&mut stream, answer.as_bytes()).unwrap();
             }
         });
-        let error = ask(&path, Question::Status).await.unwrap_err();
+        let error = ask::<Value>(&path, Question::Status).await.unwrap_err();
         assert!(error.contains("makes no sense: expected"), "{error}");
-        assert_eq!(ask(&path, Question::Status).await.unwrap_err(), "not today");
+        assert_eq!(
+            ask::<Value>(&path, Question::Status).await.unwrap_err(),
+            "not today"
+        );
         strange.join().unwrap();
         // Nobody listens any more.
-        assert_eq!(ask(&path, Question::Status).await.unwrap_err(), expected);
+        assert_eq!(
+            ask::<Value>(&path, Question::Status).await.unwrap_err(),
+            expected
+        );
     }
 }

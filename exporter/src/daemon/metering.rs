@@ -4,6 +4,7 @@
 //! collectors' queues drop (and count) what they cannot take.
 
 use super::kept::{Kept, count, past};
+use super::onlookers::{FlushReply, Onlookers, Visitor, Watcher};
 use crate::export::Export;
 use crate::ledger::{Closed, Count, KernelReading, Ledger, LossReason, Losses, Past};
 use crate::meter::{EndedFlow, FlowCache, Movement, Policy};
@@ -68,6 +69,12 @@ pub enum Command {
     Export(Export),
     /// The kernel is read once a this long.
     DrainInterval(Duration),
+    /// Show every flow that is held.
+    Visit(Visitor),
+    /// Tell what is counted from here on.
+    Watch(Watcher),
+    /// Export every flow that is held, with what the kernel has of it by now.
+    Flush(FlushReply),
     /// Read all that the kernel has, end every flow, and return. Nothing is attached any more, or
     /// what is counted from here on is for another exporter.
     Stop,
@@ -119,6 +126,7 @@ impl Metering {
             gone: Vec::new(),
             records: Vec::with_capacity(READ_AT_ONCE),
             ended: Vec::new(),
+            onlookers: Onlookers::default(),
         };
         thread::Builder::new()
             .name("meter".to_owned())
@@ -146,6 +154,8 @@ struct Thread {
     records: Vec<HashedRecord>,
     /// Flows that ended and are not on their way yet.
     ended: Vec<EndedFlow>,
+    /// Who looks on.
+    onlookers: Onlookers,
 }
 
 impl Thread {
@@ -165,7 +175,9 @@ impl Thread {
             let now = Instant::now();
             // An interface that is gone waits for its last packets, and the ledger to know what died
             // with an exporter before: no need to let them wait long.
-            let hurry = !self.gone.is_empty() || self.takeover.is_some();
+            let hurry = !self.gone.is_empty()
+                || self.takeover.is_some()
+                || self.onlookers.wait_for_a_turn();
             if (now >= next_turn || hurry) && self.turns.request() {
                 next_turn = now + self.with.drain_interval;
             }
@@ -179,6 +191,8 @@ impl Thread {
                     next_expiry = now + EXPIRE_EVERY;
                 }
             }
+            self.onlookers.visit(&self.with.cache);
+            self.flush();
             self.send();
             self.with.gauges.rounds.fetch_add(1, Ordering::Relaxed);
             self.with
@@ -215,6 +229,7 @@ impl Thread {
         self.merge();
         if turned.is_some() {
             self.end_gone();
+            self.onlookers.turned(self.turns.requested);
         }
         self.records.len()
     }
@@ -328,6 +343,24 @@ impl Thread {
             .cache
             .merge(&self.records, boot_clock_ns(), &mut self.ended);
         self.note(moved);
+        self.onlookers.tell(&self.records);
+    }
+
+    /// Ends a part of what is held, where somebody asks for all of it and the queues have room.
+    fn flush(&mut self) {
+        let Some(rows) = self.onlookers.rows_to_flush(&self.with.cache, |records| {
+            let collectors = self.with.export.collectors();
+            collectors
+                .iter()
+                .all(|collector| collector.has_room(records))
+        }) else {
+            return;
+        };
+        let before = self.ended.len();
+        let moved = self.with.cache.end_rows(rows, &mut self.ended);
+        self.note(moved);
+        self.onlookers
+            .flushed(self.ended.len() - before, moved.ended);
     }
 
     /// Writes down what moved.
@@ -383,6 +416,10 @@ impl Thread {
             }
             Command::Export(export) => self.with.export = export,
             Command::DrainInterval(interval) => self.with.drain_interval = interval,
+            Command::Visit(visitor) => self.onlookers.add_visitor(visitor),
+            Command::Watch(watcher) => self.onlookers.add_watcher(watcher),
+            // A turn that is under way may have begun before what is meant was counted.
+            Command::Flush(reply) => self.onlookers.ask_flush(reply, self.turns.requested + 1),
             Command::Stop => {}
         }
     }
@@ -542,7 +579,8 @@ fn losses(dropped: &[Tally; DROP_REASONS]) -> Losses {
         .collect()
 }
 
-fn loss_reason(reason: DropReason) -> LossReason {
+/// The ledger's name for what the kernel dropped a packet for.
+pub fn loss_reason(reason: DropReason) -> LossReason {
     match reason {
         DropReason::NotIp => LossReason::NotIp,
         DropReason::Truncated => LossReason::Truncated,

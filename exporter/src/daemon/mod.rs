@@ -4,15 +4,19 @@
 //! which interfaces there are (`interfaces`), who asks how it goes ([`control`], [`status`]).
 
 pub mod control;
+mod desk;
 mod interfaces;
 mod kept;
 mod manager;
 mod metering;
+pub mod metrics;
+mod onlookers;
 pub mod status;
 
 use crate::config::{self, Config};
-use crate::export::{Collectors, Shared, address_facing};
+use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
 use crate::ledger::{Ledger, Snapshot};
+use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
     AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
@@ -20,13 +24,14 @@ use crate::observe::{
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
+use desk::Desk;
 use interfaces::Watched;
 use kept::{Kept, past};
 use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
-use status::Sources;
+use status::{ConfigurationStatus, Reloaded, Sources, Status};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,9 +39,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use kept::count;
+pub(crate) use metering::loss_reason;
 
 /// How long collectors get, at the end, for what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -59,6 +65,9 @@ pub enum DaemonError {
     /// The system.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
+    /// The metrics' listener.
+    #[error("metrics.listen: cannot listen at {0}: {1}")]
+    Metrics(SocketAddr, io::Error),
     /// A layout that cannot be: a defect.
     #[error("the layouts of this version are damaged: {0}")]
     Layout(#[from] ipfix::LayoutError),
@@ -81,6 +90,8 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let control = Control::bind(&config.daemon.run_dir, &config.daemon.control_socket())
         .await
         .map_err(DaemonError::Control)?;
+    let (scrapes, scraped) = mpsc::channel(1);
+    let metrics = listen_for_metrics(&config, &scrapes)?;
 
     // kernel programs and tables: those of an exporter before this one, if it left any
     let now_ms = UnixTime::from(SystemTime::now()).millis();
@@ -158,7 +169,13 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     drop(inheritance);
 
     let mut daemon = Daemon {
+        started: config.clone(),
         config,
+        configuration: ConfigurationStatus {
+            file: file.map(|file| file.display().to_string()),
+            read_ms: now_ms,
+            ..ConfigurationStatus::default()
+        },
         file: file.map(Path::to_owned),
         began,
         sources,
@@ -168,9 +185,11 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         watched,
         meter,
         kept,
+        metrics,
+        scrapes,
     };
     let end = daemon
-        .serve(&mut signals, &control, &mut links, &thread)
+        .serve(&mut signals, &control, scraped, &mut links, &thread)
         .await;
     daemon.stop(thread, end).await
 }
@@ -203,6 +222,9 @@ impl Drop for Inheritance {
 /// The daemon while it runs.
 struct Daemon {
     config: Config,
+    /// That with which it began.
+    started: Config,
+    configuration: ConfigurationStatus,
     file: Option<PathBuf>,
     began: Instant,
     sources: Sources,
@@ -212,6 +234,8 @@ struct Daemon {
     watched: Watched,
     meter: Sender<Command>,
     kept: Kept,
+    metrics: Option<metrics::Listener>,
+    scrapes: metrics::Scrapes,
 }
 
 impl Daemon {
@@ -220,10 +244,11 @@ impl Daemon {
         &mut self,
         signals: &mut Signals,
         control: &Control,
+        mut scraped: mpsc::Receiver<oneshot::Sender<Status>>,
         links: &mut Links,
         meter: &JoinHandle<()>,
     ) -> End {
-        let (hand_over, mut handed_over) = mpsc::channel(1);
+        let (desk, mut orders) = Desk::new(self.meter.clone(), self.shared.subscribe());
         let mut share = tokio::time::interval(SHARE_EVERY);
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut watchdog = Watchdog::new();
@@ -236,12 +261,15 @@ impl Daemon {
             tokio::select! {
                 _ = signals.terminate.recv() => return End::Signal,
                 _ = signals.interrupt.recv() => return End::Signal,
-                Some(client) = handed_over.recv() => return End::Successor(client),
-                _ = signals.hangup.recv() => {
-                    manager::reloading();
-                    self.reload();
-                    manager::ready(&self.summary());
-                }
+                Some((question, client)) = orders.recv() => match question {
+                    Question::Handover => return End::Successor(client),
+                    question => {
+                        let reply = self.answer(&question);
+                        tokio::spawn(async move { control::write_reply(client, &reply).await });
+                    }
+                },
+                _ = signals.hangup.recv() => { self.reload(); }
+                Some(reply) = scraped.recv() => { let _ = reply.send(self.status()); }
                 _ = share.tick() => {
                     if meter.is_finished() {
                         return End::Meter;
@@ -266,27 +294,12 @@ impl Daemon {
                     }
                 }
                 client = control.accept() => match client {
-                    Ok(mut client) => {
+                    Ok(client) => {
                         if let Some(since) = refusing.take() {
                             let seconds = since.elapsed().as_secs();
                             tracing::info!(seconds, "the control socket is served again");
                         }
-                        let answer = self.status();
-                        let hand_over = hand_over.clone();
-                        tokio::spawn(async move {
-                            let reply = match control::read_request(&mut client).await {
-                                Ok(Question::Status) => answer,
-                                Ok(Question::Handover) => match hand_over.try_send(client) {
-                                    Ok(()) => return,
-                                    Err(refused) => {
-                                        client = refused.into_inner();
-                                        Reply::Error("the exporter is ending already".to_owned())
-                                    }
-                                },
-                                Err(error) => Reply::Error(error),
-                            };
-                            control::write_reply(client, &reply).await;
-                        });
+                        tokio::spawn(desk.clone().serve(client));
                     }
                     Err(error) => {
                         // Who asks waits, and it is tried on: one line for all of that.
@@ -333,47 +346,74 @@ impl Daemon {
         }
         if let End::Successor(client) = end {
             self.kept.page.update(|account| account.handed_over = 1);
-            let reply = match serde_json::to_value(ledger) {
-                Ok(value) => Reply::Ok(value),
-                Err(error) => Reply::Error(error.to_string()),
-            };
-            control::write_last_reply(client, &reply).await;
+            control::write_last_reply(client, &Reply::ok(&ledger)).await;
         }
         Ok(ledger)
     }
 
-    /// Reads the configuration again. What is wrong with it is said, and the old one stays.
-    fn reload(&mut self) {
-        let Some(file) = self.file.clone() else {
-            tracing::warn!("SIGHUP: there is no configuration file to read again");
-            return;
-        };
-        let loaded = match Config::load(&file) {
-            Ok(loaded) => loaded,
+    /// Reads the configuration again, and tells the service manager meanwhile.
+    fn reload(&mut self) -> Reloaded {
+        manager::reloading();
+        let outcome = self.try_reload();
+        let reloaded = match outcome {
+            Ok(warnings) => {
+                self.configuration.read_ms = UnixTime::from(SystemTime::now()).millis();
+                self.configuration.errors.clear();
+                let restart = &self.configuration.restart;
+                Reloaded {
+                    applied: true,
+                    warnings,
+                    restart: restart.iter().map(|key| (*key).to_owned()).collect(),
+                    ..Reloaded::default()
+                }
+            }
             Err(errors) => {
-                for line in errors.to_string().lines() {
-                    tracing::error!("{line}");
+                for error in &errors {
+                    tracing::error!("{error}");
                 }
                 tracing::error!("the configuration in force stays");
-                return;
+                self.configuration.errors.clone_from(&errors);
+                Reloaded {
+                    errors,
+                    ..Reloaded::default()
+                }
             }
         };
-        for warning in &loaded.warnings {
+        manager::ready(&self.summary());
+        reloaded
+    }
+
+    /// Goes over to the configuration as it is in its file now: what is odd about it, or what is wrong
+    /// with it, and the old one stays.
+    fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
+        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let Some(file) = self.file.clone() else {
+            return Err(lines(
+                "there is no configuration file to read again".to_owned(),
+            ));
+        };
+        let loaded = Config::load(&file).map_err(|errors| lines(errors.to_string()))?;
+        let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
-        for key in needing_restart(&self.config, &new) {
-            tracing::warn!(key, "changed, but takes effect at the next start only");
-        }
+        // Before anything is changed: it may fail.
+        let listener = if new.metrics == self.config.metrics {
+            self.metrics.take()
+        } else {
+            listen_for_metrics(&new, &self.scrapes).map_err(|error| lines(error.to_string()))?
+        };
+        self.metrics = listener;
         let domain = new.observation.domain_id;
-        match self.collectors.set(&new.collectors, domain, &self.ledger) {
-            Ok(export) => {
-                let _ = self.meter.send(Command::Export(export));
-            }
-            Err(error) => {
-                tracing::error!(%error, "the collectors in force stay");
-                return;
-            }
+        let export = self
+            .collectors
+            .set(&new.collectors, domain, &self.ledger)
+            .map_err(|error| lines(error.to_string()))?;
+        let _ = self.meter.send(Command::Export(export));
+        self.configuration.restart = needing_restart(&self.started, &new);
+        for key in &self.configuration.restart {
+            tracing::warn!(key, "changed, but takes effect at the next start only");
         }
         let _ = self.meter.send(Command::Policy(policy(&new)));
         let _ = self
@@ -382,23 +422,68 @@ impl Daemon {
         self.sources
             .tables
             .set_sampling(new.observation.sampling.get());
+        self.sources
+            .tables
+            .set_timestamps(new.observation.timestamps);
         self.watched.set_wanted(new.observation.interfaces.clone());
+        // One that was set at the control socket stays as long as the file says what it said.
+        if new.log.level != self.config.log.level {
+            logging::set_level(new.log.level);
+        }
         self.config = new;
         self.share();
         tracing::info!(file = %file.display(), "the configuration was read again");
+        Ok(warnings)
     }
 
-    fn status(&mut self) -> Reply {
-        let status = self.sources.status(
+    /// The answer to a question about the daemon itself.
+    fn answer(&mut self, question: &Question) -> Reply {
+        match question {
+            Question::Interfaces => Reply::ok(&self.watched.status()),
+            Question::Collectors => {
+                let collectors = self.collectors.running().iter();
+                Reply::ok(&collectors.map(CollectorHandle::status).collect::<Vec<_>>())
+            }
+            Question::Templates { collector } => self.templates(collector.as_deref()),
+            Question::Reload => Reply::ok(&self.reload()),
+            _ => Reply::ok(&self.status()),
+        }
+    }
+
+    fn templates(&self, collector: Option<&str>) -> Reply {
+        let collectors: Vec<_> = self
+            .collectors
+            .running()
+            .iter()
+            .map(|handle| (handle.status(), handle))
+            .filter(|(status, _)| collector.is_none_or(|name| name == status.name))
+            .map(|(status, handle)| {
+                serde_json::json!({
+                    "collector": status.name,
+                    "protocol": status.protocol,
+                    "templates": handle.templates(),
+                })
+            })
+            .collect();
+        match collector {
+            Some(name) if collectors.is_empty() => {
+                Reply::Error(format!("no collector is called {name:?}"))
+            }
+            _ => Reply::ok(&collectors),
+        }
+    }
+
+    fn status(&mut self) -> Status {
+        self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
             self.collectors.running(),
             self.watched.status(),
-        );
-        match serde_json::to_value(&status) {
-            Ok(value) => Reply::Ok(value),
-            Err(error) => Reply::Error(error.to_string()),
-        }
+            ConfigurationStatus {
+                log_level: logging::level(),
+                ..self.configuration.clone()
+            },
+        )
     }
 
     /// One line for `systemctl status`.
@@ -466,6 +551,20 @@ impl Signals {
     }
 }
 
+/// Serves metrics where the configuration says so.
+fn listen_for_metrics(
+    config: &Config,
+    scrapes: &metrics::Scrapes,
+) -> Result<Option<metrics::Listener>, DaemonError> {
+    let Some(address) = config.metrics.listen else {
+        return Ok(None);
+    };
+    let listener = metrics::Listener::start(address, scrapes.clone())
+        .map_err(|error| DaemonError::Metrics(address, error))?;
+    tracing::info!(address = %listener.address(), "serving metrics");
+    Ok(Some(listener))
+}
+
 fn fetcher_options(config: &Config) -> FetcherOptions {
     let observation = &config.observation;
     FetcherOptions {
@@ -479,6 +578,7 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
             config::Attach::Clsact => AttachMode::Clsact,
         },
         layer2_flows: observation.non_ip == config::NonIp::Flow,
+        timestamps: observation.timestamps,
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
         pin_dir: config.daemon.pin_dir.clone(),
@@ -525,8 +625,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("observation.cache-slots", o.cache_slots != n.cache_slots),
         ("observation.log-records", o.log_records != n.log_records),
         ("daemon", old.daemon != new.daemon),
-        ("metrics", old.metrics != new.metrics),
-        ("log", old.log != new.log),
+        ("log.format", old.log.format != new.log.format),
     ];
     changed
         .into_iter()

@@ -1,10 +1,11 @@
 //! What `ebpfix status` shows: gathered on demand, from the ledger, the tables and the collectors.
 
 use super::metering::{Gauges, kernel_reading};
+use crate::config::LogLevel;
 use crate::export::{CollectorHandle, CollectorStatus};
 use crate::ledger::{Count, Ledger, Snapshot};
 use crate::observe::{Page, Tables};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,6 +41,37 @@ pub struct Status {
     pub kernel: KernelStatus,
     /// The flow cache.
     pub meter: MeterStatus,
+    /// The configuration.
+    pub configuration: ConfigurationStatus,
+}
+
+/// The configuration in force, and what came of the last attempt to read another.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ConfigurationStatus {
+    /// Where it is read from; none: every value is the default.
+    pub file: Option<String>,
+    /// When it was read, in milliseconds since 1970.
+    pub read_ms: u64,
+    /// What was wrong when it was last tried to read it, a mistake each; the configuration in force is
+    /// then the one before. Empty once a good one was read.
+    pub errors: Vec<String>,
+    /// Keys that say something else than at the start, and take effect at the next one.
+    pub restart: Vec<&'static str>,
+    /// The least severity that is logged.
+    pub log_level: Option<LogLevel>,
+}
+
+/// What came of reading the configuration again.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Whether it is in force.
+    pub applied: bool,
+    /// Why it is not.
+    pub errors: Vec<String>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+    /// Keys that take effect at the next start.
+    pub restart: Vec<String>,
 }
 
 /// The kernel's side.
@@ -113,6 +145,7 @@ impl Sources {
         max_flows: u32,
         collectors: &[CollectorHandle],
         interfaces: Vec<InterfaceStatus>,
+        configuration: ConfigurationStatus,
     ) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
         let mut attached = BTreeMap::new();
@@ -151,6 +184,7 @@ impl Sources {
                 max_flows,
                 octets: self.gauges.cache_octets.load(Relaxed),
             },
+            configuration,
         }
     }
 }

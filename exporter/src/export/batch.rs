@@ -23,6 +23,8 @@ const NOT_IN_PROTOCOL: u8 = 2;
 pub struct Batch {
     /// Those of one layout stand together.
     records: Vec<Record>,
+    /// Where those of each layout end.
+    ends: Vec<usize>,
     total: Count,
     fates: Box<[AtomicU8]>,
     ledger: Arc<Ledger>,
@@ -37,10 +39,15 @@ impl Batch {
     /// so that they can be encoded many at a time and a set's header is paid once.
     pub fn new(mut records: Vec<Record>, ledger: Arc<Ledger>, otherwise: LossReason) -> Self {
         records.sort_by_key(kinds::position);
+        let mut ends = Vec::new();
+        for run in records.chunk_by(|a, b| kinds::position(a) == kinds::position(b)) {
+            ends.push(ends.last().copied().unwrap_or(0) + run.len());
+        }
         let fates = records.iter().map(|_| AtomicU8::new(UNDECIDED)).collect();
         Self {
             total: count(&records),
             records,
+            ends,
             fates,
             ledger,
             otherwise: Mutex::new(otherwise),
@@ -64,11 +71,9 @@ impl Batch {
 
     /// The records from `position` on that have one layout.
     pub fn run(&self, position: usize) -> &[Record] {
-        let rest = self.records.get(position..).unwrap_or_default();
-        let Some(first) = rest.first().map(kinds::position) else {
-            return &[];
-        };
-        &rest[..rest.partition_point(|record| kinds::position(record) <= first)]
+        let end = self.ends.iter().find(|end| **end > position);
+        end.and_then(|end| self.records.get(position..*end))
+            .unwrap_or_default()
     }
 
     /// The sampling interval of the record at `position`; 1 where there is none.

@@ -7,7 +7,8 @@
 use super::account::CollectorStatus;
 use super::batch::Batch;
 use super::columns::{Elements, Limits};
-use super::layouts::{self, Layouts, TemplateIds};
+use super::layouts::{self, Announced, Layouts, TemplateIds};
+use super::resolver::Resolver;
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
 use crate::ledger::Count;
@@ -58,6 +59,7 @@ pub struct CollectorHandle {
     queue: mpsc::UnboundedSender<Arc<Batch>>,
     status: Arc<Mutex<CollectorStatus>>,
     limits: Limits,
+    templates: Arc<[Announced]>,
     continuity: Arc<Mutex<Continuity>>,
 }
 
@@ -73,6 +75,7 @@ pub struct Collector {
     layouts: Layouts,
     system_init_ms: u64,
     continuity: Arc<Mutex<Continuity>>,
+    resolver: Resolver,
     /// Failures in a row.
     failures: u32,
 }
@@ -81,6 +84,14 @@ pub struct Collector {
 struct Told {
     at: Instant,
     shared: Arc<Shared>,
+}
+
+/// What is done.
+enum Done {
+    /// All that was to be sent.
+    Exporter,
+    /// All that was to go to this address.
+    Socket,
 }
 
 /// What of a batch went into a message.
@@ -125,9 +136,19 @@ impl CollectorHandle {
         self.limits
     }
 
+    /// The templates that are announced to it.
+    pub fn templates(&self) -> &[Announced] {
+        &self.templates
+    }
+
     /// Whether this is just what the configuration asks for.
     pub fn is_for(&self, config: &config::Collector, domain: u32) -> bool {
         self.made_from.0 == *config && self.made_from.1 == domain
+    }
+
+    /// The name of those with whom it shares the flows; `None`: it gets all.
+    pub fn balance(&self) -> Option<&str> {
+        self.made_from.0.balance.as_deref()
     }
 
     /// What it was sent.
@@ -188,6 +209,7 @@ impl Collector {
             queue: sender,
             status: status.clone(),
             limits: layouts.limits(),
+            templates: layouts.announced().into(),
             continuity: continuity.clone(),
         };
         let collector = Self {
@@ -195,6 +217,7 @@ impl Collector {
             layouts,
             system_init_ms: system_init.millis(),
             continuity,
+            resolver: Resolver::new(&config),
             failures: 0,
             current: None,
             config,
@@ -231,7 +254,8 @@ impl Collector {
     pub async fn run(mut self) {
         loop {
             match self.serve().await {
-                Ok(()) => return,
+                Ok(Done::Exporter) => return,
+                Ok(Done::Socket) => continue,
                 Err(error) => self.failed(&error),
             }
             if self.queue.is_closed() && self.failures >= LAST_FAILURES {
@@ -241,8 +265,8 @@ impl Collector {
         }
     }
 
-    /// Opens a socket and sends until something is wrong with it, or the exporter ends (`Ok`).
-    async fn serve(&mut self) -> io::Result<()> {
+    /// Opens a socket and sends until something is wrong with it, or something ends.
+    async fn serve(&mut self) -> io::Result<Done> {
         let mut transport = Transport::open(
             &self.config,
             self.domain,
@@ -250,6 +274,7 @@ impl Collector {
             &self.layouts,
             self.status.clone(),
             &self.continuity,
+            &mut self.resolver,
         )
         .await?;
         tracing::info!(
@@ -262,7 +287,7 @@ impl Collector {
         outcome
     }
 
-    async fn send_through(&mut self, transport: &mut Transport) -> io::Result<()> {
+    async fn send_through(&mut self, transport: &mut Transport) -> io::Result<Done> {
         let mut told = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -275,7 +300,7 @@ impl Collector {
                         let Some(batch) = batch else {
                             // The last word on what was sent and lost. Nothing else depends on it.
                             let _ = self.tell(transport, &mut told).await;
-                            return Ok(());
+                            return Ok(Done::Exporter);
                         };
                         self.current = Some((batch, 0));
                     }
@@ -284,17 +309,22 @@ impl Collector {
             }
             // Options before records: a collector then knows the names when the records come.
             if self.news(told.as_ref()) {
-                self.tell(transport, &mut told).await?;
-                self.failures = 0;
+                later(self.tell(transport, &mut told).await)?;
             }
             if look {
                 looked = Instant::now();
-                if self.config.max_message_size.is_none() && transport.is_too_large_for_path() {
+                if self.resolver.has_moved(transport.peer()).await {
+                    tracing::info!(
+                        collector = self.config.name, from = %transport.peer(), "it has another address now"
+                    );
+                    return Ok(Done::Socket);
+                }
+                if transport.is_too_large_for_path() {
                     return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
                 }
-                transport.send_templates().await?;
+                later(transport.send_templates().await)?;
             }
-            self.send_records(transport).await?;
+            later(self.send_records(transport).await)?;
         }
     }
 
@@ -358,7 +388,7 @@ impl Collector {
 
     /// Sends options data: sampling, the zero of sysUptime, Flow Keys, interfaces, what was sent and
     /// lost.
-    async fn tell(&self, transport: &mut Transport, told: &mut Option<Told>) -> io::Result<()> {
+    async fn tell(&mut self, transport: &mut Transport, told: &mut Option<Told>) -> io::Result<()> {
         let shared = self.shared.borrow().clone();
         let layouts = &self.layouts;
         // Who was told of sampling must be told of its end.
@@ -430,6 +460,7 @@ impl Collector {
             at: Instant::now(),
             shared,
         });
+        self.failures = 0;
         Ok(())
     }
 
@@ -464,6 +495,14 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.queue.close();
         super::lock(&self.status).lose_all();
+    }
+}
+
+/// What has no room now waits: that is no failure of the socket.
+fn later(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        _ => outcome,
     }
 }
 

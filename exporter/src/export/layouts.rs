@@ -16,6 +16,7 @@ use ipfix::{
     Layout, LayoutError, NetflowV5Record, NetflowV5Sampling, NetflowV5SamplingMode, Protocol,
     RegisterError, Session, SessionOptions,
 };
+use serde::Serialize;
 use std::net::Ipv4Addr;
 
 /// The first Template ID of the default profile's records; they follow in the order of
@@ -183,6 +184,24 @@ impl Layouts {
         self.records.get(position)
     }
 
+    /// Every template that is announced, options included; none in `NetFlow` v5.
+    pub fn announced(&self) -> Vec<Announced> {
+        let records = self.records.iter().map(Announced::of);
+        let options = [
+            self.interfaces.as_ref().map(Announced::of),
+            self.sampling.as_ref().map(Announced::of),
+            self.metering.as_ref().map(Announced::of),
+            self.statistics.as_ref().map(Announced::of),
+            self.not_sent.as_ref().map(Announced::of),
+            self.flow_keys.as_ref().map(Announced::of),
+            self.system_init.as_ref().map(Announced::of),
+        ];
+        records
+            .chain(options.into_iter().flatten())
+            .filter(|template| template.id != 0)
+            .collect()
+    }
+
     /// What a record can count at most.
     pub fn limits(&self) -> Limits {
         self.limits
@@ -201,6 +220,43 @@ impl Layouts {
             indicator: *keys,
         };
         self.records.iter().zip(&self.keys).map(of).collect()
+    }
+}
+
+/// A template as it is announced to a collector.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Announced {
+    /// Its Template ID.
+    pub id: u16,
+    /// Whether it is an Options Template.
+    pub options: bool,
+    /// Its fields in the order of the wire.
+    pub fields: Vec<AnnouncedField>,
+}
+
+/// A field of a template.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct AnnouncedField {
+    /// The Information Element's name.
+    pub name: &'static str,
+    /// Its number.
+    pub id: u16,
+    /// Octets on the wire; none: of variable length.
+    pub octets: Option<u16>,
+}
+
+impl Announced {
+    fn of<R>(layout: &Layout<R>) -> Self {
+        let field = |&(element, octets): &(ipfix::Element, u16)| AnnouncedField {
+            name: element.name(),
+            id: element.id(),
+            octets: (octets != ipfix::VARIABLE_LENGTH).then_some(octets),
+        };
+        Self {
+            id: layout.template_id(),
+            options: layout.is_options(),
+            fields: layout.fields().iter().map(field).collect(),
+        }
     }
 }
 

@@ -7,26 +7,31 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod balance;
 mod batch;
 pub mod collector;
 mod collectors;
 pub mod columns;
 pub mod kinds;
 pub mod layouts;
-mod pacing;
+pub(crate) mod pacing;
+mod resolver;
+mod socket;
 mod transport;
 
 pub use account::CollectorStatus;
+use balance::Shares;
 pub use batch::Batch;
 pub use collector::{Collector, CollectorHandle, Shared};
 pub use collectors::Collectors;
 pub use columns::{Column, Elements, Limits, Listed};
-pub use layouts::{Layouts, TemplateIds};
+pub use layouts::{Announced, Layouts, TemplateIds};
 pub use transport::address_facing;
 
 use crate::config;
 use crate::ledger::{Ledger, LossReason};
 use crate::record::{Record, UnixTime};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,6 +40,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Export {
     ledger: Arc<Ledger>,
     collectors: Vec<CollectorHandle>,
+    shares: Shares,
     /// What every collector's records can count.
     limits: Limits,
 }
@@ -48,13 +54,14 @@ impl Export {
             .fold(Limits::NONE, Limits::min);
         Self {
             ledger,
+            shares: Shares::new(collectors.iter().map(CollectorHandle::balance)),
             collectors,
             limits,
         }
     }
 
-    /// Hands a batch of records, already in the ledger's queue, to every collector. A collector
-    /// whose queue is full does not get it. Records that count more than some collector's fields can
+    /// Hands a batch of records, already in the ledger's queue, to every collector that it is for. A
+    /// collector whose queue is full does not get it. Records that count more than some collector's fields can
     /// hold are split before.
     pub fn send(&self, records: Vec<Record>) {
         if records.is_empty() {
@@ -66,9 +73,13 @@ impl Export {
             LossReason::NotSent
         };
         let records = self.limits.split(records);
-        let batch = Arc::new(Batch::new(records, self.ledger.clone(), otherwise));
-        for collector in &self.collectors {
-            collector.offer(&batch);
+        for (records, share) in self.shares.split(records) {
+            let batch = Arc::new(Batch::new(records, self.ledger.clone(), otherwise));
+            for (position, collector) in self.collectors.iter().enumerate() {
+                if share.is_for(position) {
+                    collector.offer(&batch);
+                }
+            }
         }
     }
 
@@ -94,6 +105,10 @@ impl Export {
 
 fn now_ms() -> u64 {
     UnixTime::from(SystemTime::now()).millis()
+}
+
+fn in_words(error: &io::Error, what: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

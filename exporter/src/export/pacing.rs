@@ -1,6 +1,81 @@
 //! Smooths what is sent: a burst that fits a collector's receive buffer, then a steady rate.
 
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
+use tokio::net::unix::pipe::Receiver;
+
+/// Octets that a receiver's kernel charges to a receive buffer, in a second, where no `rate-limit`
+/// says otherwise: 640,000 records in messages of 1472 octets, 500,000 in messages of 8952.
+const CHARGED_PER_SECOND: f64 = 84e6;
+/// Such octets at once: half of what an untuned receive buffer of Linux has (208 KiB), for a reader
+/// is not always ready.
+const CHARGED_AT_ONCE: f64 = 106_496.0;
+/// Octets that are charged for a record where messages are half full, or more.
+const CHARGED_PER_RECORD: f64 = 256.0;
+/// What is allowed at once of a `rate-limit`.
+const RECORDS_AT_ONCE_SECONDS: f64 = 0.1;
+/// The shortest pause: what a datagram's turn takes is less than it takes to fall asleep.
+const GRAIN: Duration = Duration::from_micros(500);
+
+/// When the next message may go.
+#[derive(Debug)]
+pub struct Pace {
+    charged: Bucket,
+    records: Option<Bucket>,
+    timer: Timer,
+}
+
+impl Pace {
+    /// For at most so many records a second; `None`: for what an untuned collector can take. Must
+    /// run in a tokio runtime.
+    pub fn new(rate_limit: Option<NonZeroU32>, now: Instant) -> io::Result<Self> {
+        let limit = rate_limit.map(|limit| f64::from(limit.get()));
+        // Who asks for more than the usual shall get it.
+        let charged = limit.map_or(0.0, |limit| limit * CHARGED_PER_RECORD);
+        Ok(Self {
+            charged: Bucket::new(CHARGED_PER_SECOND.max(charged), CHARGED_AT_ONCE, now),
+            records: limit.map(|limit| Bucket::new(limit, limit * RECORDS_AT_ONCE_SECONDS, now)),
+            timer: Timer::new()?,
+        })
+    }
+
+    /// Waits until there may be another message.
+    pub async fn turn(&mut self) -> io::Result<()> {
+        loop {
+            let now = Instant::now();
+            let mut wait = self.charged.wait(now);
+            if let Some(records) = &mut self.records {
+                wait = wait.max(records.wait(now));
+            }
+            if wait.is_zero() {
+                return Ok(());
+            }
+            self.timer.sleep(wait.max(GRAIN)).await?;
+        }
+    }
+
+    /// A message of so many octets went, with so many Flow Records.
+    pub fn sent(&mut self, octets: usize, records: u32) {
+        self.charged.spend(charge(octets));
+        if let Some(bucket) = &mut self.records {
+            bucket.spend(f64::from(records));
+        }
+    }
+}
+
+/// What a receiver's kernel charges to a receive buffer for a datagram: memory comes in powers of
+/// two, and with it what describes the packet.
+fn charge(octets: usize) -> f64 {
+    const DESCRIPTION: usize = 256;
+    const LEAST: usize = 512;
+    const HEADERS: usize = 64 + 320;
+    let block = (octets + HEADERS).next_power_of_two().max(LEAST);
+    u32::try_from(block + DESCRIPTION).map_or(f64::MAX, f64::from)
+}
 
 /// A bucket of tokens that fills at a steady rate.
 ///
@@ -37,6 +112,43 @@ impl Bucket {
     /// Takes tokens, also such as are not there yet.
     pub fn spend(&mut self, tokens: f64) {
         self.tokens -= tokens;
+    }
+}
+
+/// A timer of the kernel's high resolution. The runtime's own counts in milliseconds and comes up to
+/// two late: at half a million records a second each burst would be a hundred messages.
+#[derive(Debug)]
+struct Timer {
+    timer: TimerFd,
+    /// The same. To the runtime it is a descriptor that becomes readable, as a pipe is.
+    expired: Receiver,
+}
+
+impl Timer {
+    fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let same = timer.as_fd().try_clone_to_owned()?;
+        Ok(Self {
+            timer,
+            expired: Receiver::from_owned_fd_unchecked(same)?,
+        })
+    }
+
+    async fn sleep(&mut self, time: Duration) -> io::Result<()> {
+        self.timer.set(
+            Expiration::OneShot(TimeSpec::from_duration(time)),
+            TimerSetTimeFlags::empty(),
+        )?;
+        loop {
+            self.expired.readable().await?;
+            let mut expirations = [0; size_of::<u64>()];
+            match self.expired.try_read(&mut expirations) {
+                // What made it readable was a sleep that was given up.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                expired => return expired.map(|_| ()),
+            }
+        }
     }
 }
 
@@ -82,5 +194,42 @@ mod tests {
             now += wait.max(Duration::from_millis(1));
         }
         assert!((9_900.0..10_200.0).contains(&spent), "{spent}");
+    }
+
+    #[test]
+    fn a_burst_fits_an_untuned_receive_buffer_whatever_the_messages() {
+        const RECEIVE_BUFFER: f64 = 212_992.0;
+        for octets in [20, 400, 512, 1232, 1472, 8952, 65_507] {
+            let now = Instant::now();
+            let mut bucket = Bucket::new(CHARGED_PER_SECOND, CHARGED_AT_ONCE, now);
+            let mut charged = 0.0;
+            while bucket.wait(now).is_zero() {
+                bucket.spend(charge(octets));
+                charged += charge(octets);
+            }
+            assert!(charged <= RECEIVE_BUFFER, "{octets}: {charged}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_timer_is_no_millisecond_late() {
+        let mut timer = Timer::new().unwrap();
+        let late = async |timer: &mut Timer| {
+            let end = Instant::now() + GRAIN;
+            timer.sleep(GRAIN).await.unwrap();
+            let late = Instant::now().checked_duration_since(end);
+            late.expect("too early")
+        };
+        let mut best = Duration::MAX;
+        for _ in 0..50 {
+            best = best.min(late(&mut timer).await);
+        }
+        // On a machine that is busy, most of them are later.
+        assert!(best < Duration::from_micros(500), "{best:?}");
+        // A sleep that is given up leaves nothing behind.
+        for _ in 0..20 {
+            let _ = tokio::time::timeout(Duration::from_micros(100), timer.sleep(GRAIN)).await;
+            late(&mut timer).await;
+        }
     }
 }

@@ -2,33 +2,30 @@
 
 use super::account::CollectorStatus;
 use super::layouts::Layouts;
-use super::pacing::Bucket;
-use crate::config::{self, Host};
-use ipfix::{Layout, MessageWriter, Protocol, Session, SessionOptions, TemplateSchedule};
-use socket2::{Domain, Socket, Type};
+use super::pacing::Pace;
+use super::resolver::{Resolver, look_up};
+use super::socket::{self, SAFE_MESSAGE_OCTETS, Trouble};
+use crate::config;
+use ipfix::{Layout, Message, MessageWriter, Protocol, Session, SessionOptions, TemplateSchedule};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZero;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
-/// Datagrams a second: about half a million records.
-const DATAGRAMS_PER_SECOND: f64 = 32_000.0;
-/// Datagrams at once: what an untuned receive buffer of Linux (208 KiB) holds, with room to spare.
-const BURST: f64 = 48.0;
-/// IP and UDP headers before a message.
-const IPV4_UDP_OCTETS: u16 = 28;
-const IPV6_UDP_OCTETS: u16 = 48;
-/// The most octets of a message, whatever the path takes: some collectors read no more than 10,000.
-const MESSAGE_OCTETS: u16 = 8_952;
-/// Where the path's MTU cannot be told (RFC 7011 section 10.3.3).
-const SAFE_MESSAGE_OCTETS: u16 = 512;
-const SEND_BUFFER_OCTETS: usize = 4 << 20;
-/// Attempts for one message where the socket reports the fate of earlier ones, or has no memory.
-const ATTEMPTS: usize = 3;
-/// How long the system gets to find memory for a datagram.
-const NO_BUFFER_PAUSE: Duration = Duration::from_millis(20);
+/// Attempts for one message where the socket reports the fate of earlier ones and cannot say of
+/// which.
+const ATTEMPTS: u32 = 3;
+/// How long a message waits for room at a time.
+const ROOM_PATIENCE: Duration = Duration::from_millis(500);
+/// Between attempts where the device's queue is full, at first and at most.
+const FIRST_NO_ROOM_PAUSE: Duration = Duration::from_millis(1);
+const LAST_NO_ROOM_PAUSE: Duration = Duration::from_millis(32);
+/// How long after the last ICMP error a collector may be without templates, and how often it is sent
+/// them meanwhile. Hosts and routers send no more than one such error a second (RFC 1812 section
+/// 4.3.2.8), so that what they do not answer may have been refused as well.
+const DOUBT: Duration = Duration::from_secs(3);
+const TEMPLATES_IN_DOUBT: Duration = Duration::from_millis(100);
 /// The observation domain of what concerns the whole Exporting Process (RFC 7011 section 3.1).
 const PROCESS_DOMAIN: u32 = 0;
 
@@ -57,15 +54,19 @@ pub struct Transport {
     data: Session,
     /// `None` where the process shares the domain of `data`.
     process: Option<Session>,
-    datagrams: Bucket,
-    records: Option<Bucket>,
+    pace: Pace,
+    /// Whether messages are as long as the path takes.
+    follows_path: bool,
     buffer: Vec<u8>,
+    /// When the collector was last heard to refuse, and templates last sent because of that.
+    doubt: Option<(Instant, Instant)>,
     status: Arc<Mutex<CollectorStatus>>,
     continuity: Continuity,
 }
 
 impl Transport {
-    /// Opens a socket to where the collector is now. Must run in a tokio runtime.
+    /// Opens a socket to where the collector is now: to the first of its addresses for which there is
+    /// a way. Must run in a tokio runtime.
     ///
     /// Errors say what is wrong with which key, where it is one.
     pub async fn open(
@@ -75,24 +76,39 @@ impl Transport {
         layouts: &Layouts,
         status: Arc<Mutex<CollectorStatus>>,
         continuity: &Mutex<Continuity>,
+        resolver: &mut Resolver,
     ) -> io::Result<Self> {
-        let peer = resolve(config).await?;
+        let addresses = resolver.locate().await?;
         let kept_port = super::lock(continuity).port;
-        let socket = bind(config, peer, kept_port)?;
+        let mut found = None;
+        let mut error = None;
+        for peer in addresses {
+            match socket::connect(config, peer, kept_port) {
+                Ok(socket) => {
+                    found = Some((socket, peer));
+                    break;
+                }
+                // What is wrong with the best one is what there is to say.
+                Err(e) => error = error.or(Some(e)),
+            }
+        }
+        let Some((socket, peer)) = found else {
+            return Err(error.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
+        };
+        resolver.uses(peer);
         // Only now: nobody else sends from this port any more.
         let mut continuity = *super::lock(continuity);
-        socket.connect(&peer.into())?;
-        let source = socket.local_addr()?.as_socket();
-        continuity.port = source.map_or(0, |source| source.port());
+        let source = socket.local_addr()?;
+        continuity.port = source.port();
         let max_message = match config.max_message_size {
             Some(size) => size,
-            None => path_message(&socket, peer).unwrap_or(SAFE_MESSAGE_OCTETS),
+            None => socket::path_message(&socket, peer).unwrap_or(SAFE_MESSAGE_OCTETS),
         };
-        let socket = UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
+        let socket = UdpSocket::from_std(socket)?;
         {
             let mut status = super::lock(&status);
             status.peer = Some(peer);
-            status.source = source;
+            status.source = Some(source);
             status.max_message = max_message;
         }
         let options = |observation_domain, first_sequence| SessionOptions {
@@ -142,12 +158,10 @@ impl Transport {
             peer,
             data,
             process,
-            datagrams: Bucket::new(DATAGRAMS_PER_SECOND, BURST, now),
-            records: config.rate_limit.map(|limit| {
-                let per_second = f64::from(limit.get());
-                Bucket::new(per_second, per_second / 10.0, now)
-            }),
+            pace: Pace::new(config.rate_limit, now)?,
+            follows_path: config.max_message_size.is_none(),
             buffer: Vec::new(),
+            doubt: None,
             status,
             continuity,
         })
@@ -174,7 +188,9 @@ impl Transport {
 
     /// Whether the path takes less by now than the messages have.
     pub fn is_too_large_for_path(&self) -> bool {
-        path_message(&self.socket, self.peer).is_some_and(|octets| octets < self.max_message())
+        self.follows_path
+            && socket::path_message(&self.socket, self.peer)
+                .is_some_and(|octets| octets < self.max_message())
     }
 
     /// The session in which messages of this kind go.
@@ -204,18 +220,18 @@ impl Transport {
     ///
     /// `fill` is called again where the socket reports meanwhile that an earlier datagram was
     /// refused: the message is then built anew with the templates in it, so that a collector that
-    /// starts at this very moment understands it. Where the answer is an error, nothing was sent.
+    /// starts at this very moment understands it. Where the answer is an error, nothing was sent. One
+    /// of [`io::ErrorKind::WouldBlock`] says that there was no room for it so far.
     pub async fn send<T>(
         &mut self,
         of: Of,
         mut fill: impl FnMut(&mut MessageWriter<'_>) -> T,
     ) -> io::Result<T> {
-        self.pace().await;
+        self.pace.turn().await?;
+        self.doubt_again();
         let mut attempt = 1;
+        let mut no_room = NoRoom::new();
         loop {
-            if let Some(error) = self.socket.take_error()? {
-                self.heard(error)?;
-            }
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
             let mut writer = self.session(of).begin(&mut buffer, super::now_ms());
@@ -225,160 +241,136 @@ impl Transport {
             let Some(message) = message else {
                 return Ok(filled);
             };
-            match self.socket.send(&self.buffer).await {
-                Ok(_) => {
-                    self.datagrams.spend(1.0);
-                    if let (Of::Data, Some(records)) = (of, &mut self.records) {
-                        records.spend(f64::from(message.data_records()));
-                    }
-                    {
-                        let mut status = super::lock(&self.status);
-                        status.messages += 1;
-                        status.octets += message.length() as u64;
-                    }
-                    // Begun last in its session, by construction.
-                    let _ = self.session(of).commit(message);
-                    return Ok(filled);
+            // A connected socket gives back the errors of earlier datagrams before it takes another.
+            let Err(error) = self.socket.try_send(&self.buffer) else {
+                self.note_sent(of, message);
+                return Ok(filled);
+            };
+            match socket::trouble(&self.socket, &error) {
+                Trouble::NoRoom => {
+                    self.note_no_room(&error);
+                    no_room.wait(&self.socket, &error).await?;
                 }
-                Err(error) if attempt == ATTEMPTS => return Err(error),
-                Err(error) if is_no_buffer(&error) => tokio::time::sleep(NO_BUFFER_PAUSE).await,
-                Err(error) => self.heard(error)?,
+                Trouble::Refused(0) if attempt == ATTEMPTS => return Err(error),
+                Trouble::Refused(datagrams) => {
+                    attempt += u32::from(datagrams == 0);
+                    self.heard(&error, datagrams.max(1));
+                }
+                // The kernel knows the path's MTU by now, and cuts what is longer.
+                Trouble::TooLarge if !self.is_too_large_for_path() => {}
+                Trouble::TooLarge | Trouble::Other => return Err(error),
             }
-            attempt += 1;
         }
     }
 
-    /// Waits until there may be another datagram.
-    async fn pace(&mut self) {
-        loop {
-            let now = Instant::now();
-            let mut wait = self.datagrams.wait(now);
-            if let Some(records) = &mut self.records {
-                wait = wait.max(records.wait(now));
-            }
-            if wait.is_zero() {
-                return;
-            }
-            // The timer's grain.
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-    }
-
-    /// Takes note of an ICMP error that came back for an earlier datagram. Any other error is given
-    /// back.
-    fn heard(&mut self, error: io::Error) -> io::Result<()> {
-        if !is_about_an_earlier_datagram(&error) {
-            return Err(error);
-        }
+    /// The kernel took the message.
+    fn note_sent(&mut self, of: Of, message: Message) {
+        let records = match of {
+            Of::Data => message.data_records(),
+            Of::Process => 0,
+        };
+        self.pace.sent(message.length(), records);
         {
             let mut status = super::lock(&self.status);
-            status.refused += 1;
+            status.messages += 1;
+            status.octets += message.length() as u64;
+        }
+        // Begun last in its session, by construction.
+        let _ = self.session(of).commit(message);
+    }
+
+    /// Takes note of ICMP errors that came back for earlier datagrams.
+    fn heard(&mut self, error: &io::Error, datagrams: u64) {
+        {
+            let mut status = super::lock(&self.status);
+            status.refused += datagrams;
             let text = format!("nobody listens at {}: {error}", self.peer);
-            // One line for an outage, not one for each answer.
-            if status.last_error.as_ref() != Some(&text) {
-                tracing::warn!(collector = status.name, "{text}");
-                status.last_error = Some(text);
-            }
+            warn_once(&mut status, text);
         }
         // When the collector comes back it knows no templates.
+        let now = Instant::now();
+        self.doubt = Some((now, now));
+        self.resend_templates();
+    }
+
+    /// Sends templates again and again to a collector that may be about to come back.
+    fn doubt_again(&mut self) {
+        if let Some((refused, told)) = self.doubt {
+            if refused.elapsed() > DOUBT {
+                self.doubt = None;
+            } else if told.elapsed() >= TEMPLATES_IN_DOUBT {
+                self.doubt = Some((refused, Instant::now()));
+                self.resend_templates();
+            }
+        }
+    }
+
+    fn resend_templates(&mut self) {
         self.data.resend_templates();
         if let Some(process) = &mut self.process {
             process.resend_templates();
         }
+    }
+
+    /// Takes note that the way to the collector is slower than the records come. That a socket's
+    /// buffer is full for a moment is nothing to speak of.
+    fn note_no_room(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            let mut status = super::lock(&self.status);
+            status.errors += 1;
+            let text = format!("no room in the queue of the way to {}: {error}", self.peer);
+            warn_once(&mut status, text);
+        }
+    }
+}
+
+/// One line for an outage, not one for each answer.
+fn warn_once(status: &mut CollectorStatus, text: String) {
+    if status.last_error.as_ref() != Some(&text) {
+        tracing::warn!(collector = status.name, "{text}");
+        status.last_error = Some(text);
+    }
+}
+
+/// The wait for room for a message.
+struct NoRoom {
+    until: Instant,
+    pause: Duration,
+}
+
+impl NoRoom {
+    fn new() -> Self {
+        Self {
+            until: Instant::now() + ROOM_PATIENCE,
+            pause: FIRST_NO_ROOM_PAUSE,
+        }
+    }
+
+    /// Waits until there may be room; gives the error back when it took too long.
+    async fn wait(&mut self, socket: &UdpSocket, error: &io::Error) -> io::Result<()> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if error.kind() == io::ErrorKind::WouldBlock {
+            // The socket's own buffer: it says when.
+            return match tokio::time::timeout(left, socket.writable()).await {
+                Ok(writable) => writable,
+                Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        tokio::time::sleep(self.pause.min(left)).await;
+        self.pause = LAST_NO_ROOM_PAUSE.min(self.pause * 2);
         Ok(())
     }
 }
 
 /// The local address that datagrams to the collector come from, by the routing; nothing is sent.
 pub async fn address_facing(config: &config::Collector) -> io::Result<IpAddr> {
-    let peer = resolve(config).await?;
-    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
-    socket.connect(&peer.into())?;
-    socket
-        .local_addr()?
-        .as_socket()
-        .map(|address| address.ip())
-        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
-}
-
-/// The collector's address now.
-async fn resolve(config: &config::Collector) -> io::Result<SocketAddr> {
     let port = config.address.port.get();
-    let name = match &config.address.host {
-        Host::Address(address) => return Ok(SocketAddr::new(*address, port)),
-        Host::Name(name) => name,
-    };
-    let mut found = tokio::net::lookup_host((name.as_str(), port))
-        .await
-        .map_err(|e| in_words(&e, &format!("cannot resolve {name}")))?;
-    let source = config.source_address;
-    found
-        .find(|address| source.is_none_or(|source| source.is_ipv4() == address.is_ipv4()))
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                match source {
-                    Some(source) => {
-                        format!("{name} has no address that source-address {source} can reach")
-                    }
-                    None => format!("{name} has no address"),
-                },
-            )
-        })
-}
-
-/// A socket with the source that is configured, or else the port that was used before.
-fn bind(config: &config::Collector, peer: SocketAddr, kept_port: u16) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
-    socket.set_nonblocking(true)?;
-    // A larger buffer is a kindness, not a need.
-    let _ = socket.set_send_buffer_size(SEND_BUFFER_OCTETS);
-    let any = match peer {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let address = config.source_address.unwrap_or(any);
-    let to = |port| socket.bind(&SocketAddr::new(address, port).into());
-    let bound = match config.source_port.map(NonZero::get) {
-        Some(port) => to(port).map_err(|e| match e.kind() {
-            io::ErrorKind::AddrInUse => in_words(&e, &format!("source-port {port} is in use")),
-            _ => e,
-        }),
-        None => to(kept_port).or_else(|_| to(0)),
-    };
-    bound.map_err(|e| match e.kind() {
-        io::ErrorKind::AddrNotAvailable => in_words(
-            &e,
-            &format!("this host does not have source-address {address}"),
-        ),
-        _ => e,
-    })?;
-    Ok(socket)
-}
-
-/// Octets of a message that the path takes whole, as far as is known by now.
-fn path_message(socket: &impl std::os::fd::AsRawFd, peer: SocketAddr) -> Option<u16> {
-    let headers = match peer {
-        SocketAddr::V4(_) => IPV4_UDP_OCTETS,
-        SocketAddr::V6(_) => IPV6_UDP_OCTETS,
-    };
-    let mtu = crate::observe::path_mtu(socket, peer.is_ipv6())?;
-    Some(
-        mtu.saturating_sub(headers)
-            .clamp(SAFE_MESSAGE_OCTETS, MESSAGE_OCTETS),
-    )
-}
-
-/// An ICMP error that came back for an earlier datagram: this one was not sent, and may be.
-fn is_about_an_earlier_datagram(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::EPROTO | libc::EHOSTDOWN)
-    )
-}
-
-fn is_no_buffer(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
+    let peers = look_up(&config.address.host, port, config.source_address).await?;
+    let peer = peers.first().ok_or(io::ErrorKind::NotFound)?;
+    socket::local_address(config, *peer)
 }
 
 fn register<R: 'static>(session: &mut Session, layout: &Layout<R>) {
@@ -386,10 +378,6 @@ fn register<R: 'static>(session: &mut Session, layout: &Layout<R>) {
         // Two layouts with one id: a defect of `layouts`, which its tests would show.
         tracing::error!(template = layout.template_id(), %error, "cannot register a template");
     }
-}
-
-fn in_words(error: &io::Error, what: &str) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 fn millis(duration: Duration) -> u64 {

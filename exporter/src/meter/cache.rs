@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use ebpfix_probes::abi::{FlowId, FlowMetrics, FlowRecord, HashedRecord};
@@ -173,8 +173,19 @@ impl FlowCache {
 
     /// The flows with a record in progress, in no particular order.
     pub fn flows(&self) -> impl Iterator<Item = HeldFlow<'_>> {
-        let in_progress = self
-            .rows
+        self.flows_in(0..self.rows.len())
+    }
+
+    /// Rows that there are, in use or not: places for [`flows_in`](Self::flows_in).
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Those of [`flows`](Self::flows) that are in these rows: for who looks at all of them a part at a
+    /// time. A flow keeps its row while it lives; what is beyond the last row is nothing.
+    pub fn flows_in(&self, rows: Range<usize>) -> impl Iterator<Item = HeldFlow<'_>> {
+        let end = rows.end.min(self.rows.len());
+        let in_progress = self.rows[rows.start.min(end)..end]
             .iter()
             .filter(|row| row.is(LIVE) && !row.metrics.is_empty());
         in_progress.map(|row| HeldFlow {
@@ -234,6 +245,22 @@ impl FlowCache {
             };
             self.cut(row, FlowEndReason::ForcedEnd, ended, &mut moved);
             self.remove(row);
+        }
+        moved
+    }
+
+    /// Ends every flow that is in these rows, by force: [`flush`](Self::flush) a part at a time, while
+    /// flows come and go.
+    pub fn end_rows(&mut self, rows: Range<usize>, ended: &mut Vec<EndedFlow>) -> Movement {
+        let mut moved = Movement::default();
+        for row in rows {
+            let Ok(row) = u32::try_from(row) else { break };
+            if row >= self.row_count {
+                break;
+            }
+            if self.rows[place(row)].is(LIVE) {
+                self.end(row, FlowEndReason::ForcedEnd, ended, &mut moved);
+            }
         }
         moved
     }

@@ -63,6 +63,16 @@ const NETWORK: [u16; 8] = [
     823, // ARPHRD_IP6GRE
 ];
 
+/// Whether the packets of a device of this ARPHRD number begin with an Ethernet header or with IP;
+/// `None`: with something else.
+pub fn has_ethernet_header(link_type: u16) -> Option<bool> {
+    if ETHERNET.contains(&link_type) {
+        Some(true)
+    } else {
+        NETWORK.contains(&link_type).then_some(false)
+    }
+}
+
 /// What is attached, and where.
 #[derive(Debug)]
 pub struct Attachments {

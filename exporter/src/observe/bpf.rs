@@ -196,6 +196,27 @@ fn load(name: &CStr, instructions: &[u8], license: &CStr, log: &mut [u8]) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Runs a program once on a frame (`BPF_PROG_TEST_RUN`), and returns the frame as the program left
+/// it.
+pub fn run_once<const N: usize>(program: &OwnedFd, frame: [u8; N]) -> io::Result<[u8; N]> {
+    let mut out = [0; N];
+    // SAFETY: all zero is a valid attribute; lengths are those of the arrays, which outlive the call.
+    let failed = unsafe {
+        let mut attr: bpf_sys::bpf_prog_test_run_attr = mem::zeroed();
+        attr.prog_fd = program.as_raw_fd();
+        attr.repeat = 1;
+        attr.data_in = frame.as_ptr().cast();
+        attr.data_size_in = u32::try_from(N).unwrap_or(0);
+        attr.data_out = out.as_mut_ptr().cast();
+        attr.data_size_out = attr.data_size_in;
+        bpf_sys::bpf_prog_test_run_xattr(&raw mut attr)
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(out)
+}
+
 /// Attaches a program by TCX, before the others. It stays as long as the descriptor that is
 /// returned (or a pin of it).
 pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> io::Result<OwnedFd> {
@@ -365,6 +386,88 @@ pub fn is_ours(program_id: u32) -> bool {
     })
 }
 
+/// Whether a program of this name is one of ebpfix's.
+pub fn is_ours_by_name(name: &[u8]) -> bool {
+    OUR_PROGRAMS.iter().any(|ours| ours.as_bytes() == name)
+}
+
+/// The name of a loaded program.
+pub fn program_name(id: u32) -> io::Result<String> {
+    // SAFETY: a plain number; the descriptor that comes back is nobody else's.
+    let program = unsafe {
+        let fd = bpf_sys::bpf_prog_get_fd_by_id(id);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    let info = program_info(&program)?;
+    // SAFETY: the kernel ends the name with NUL.
+    let name = unsafe { CStr::from_ptr(info.name.as_ptr()) };
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// Identifiers of the TCX programs on a device, in the order in which they run.
+pub fn query_tcx(if_index: u32, direction: Direction) -> io::Result<Vec<u32>> {
+    const MOST: u32 = 64;
+    let kind = match direction {
+        Direction::Ingress => BPF_TCX_INGRESS,
+        Direction::Egress => BPF_TCX_EGRESS,
+    };
+    let mut ids = [0_u32; MOST as usize];
+    let mut count = MOST;
+    // SAFETY: room for as many identifiers as `count` says; of a TCX hook the target is the device's
+    // index.
+    let failed = unsafe {
+        bpf_sys::bpf_prog_query(
+            if_index.cast_signed(),
+            kind,
+            0,
+            ptr::null_mut(),
+            ids.as_mut_ptr(),
+            &raw mut count,
+        )
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(ids.into_iter().take(count as usize).collect())
+}
+
+/// Asks a device's driver (`SIOCETHTOOL`). The command is the first word of `request`, and the answer
+/// takes its place.
+///
+/// The command decides how much is written: the caller has to give a command that writes no more
+/// than `request` has room for, which is why this is for [`super::inspect`] alone.
+pub(super) fn ethtool(name: &str, request: &mut [u32]) -> io::Result<()> {
+    const SIOCETHTOOL: u32 = 0x8946;
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    // SAFETY: all zero is a valid `ifreq`.
+    let mut asked: libc::ifreq = unsafe { mem::zeroed() };
+    let room = asked.ifr_name.len() - 1;
+    if name.len() > room {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    for (to, from) in asked.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    asked.ifr_ifru.ifru_data = request.as_mut_ptr().cast();
+    // SAFETY: a name that ends with NUL, and a buffer that outlives the call.
+    let failed = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL.into(), &raw mut asked) };
+    if failed < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Whether something keeps the clock right; `None` where the system does not tell.
+pub fn clock_is_synchronised() -> Option<bool> {
+    let mut state = MaybeUninit::<libc::timex>::zeroed();
+    // SAFETY: all zero is a valid request that changes nothing, and there is room for the answer.
+    let (result, state) = unsafe { (libc::adjtimex(state.as_mut_ptr()), state.assume_init()) };
+    (result >= 0).then_some(result != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0)
+}
+
 /// Identifier of a loaded program.
 pub fn program_id(program: &OwnedFd) -> io::Result<u32> {
     program_info(program).map(|info| info.id)
@@ -473,15 +576,36 @@ pub fn boot_offset_ns() -> u64 {
     boot_clock_ns().saturating_sub(monotonic)
 }
 
+/// The monotonic clock at the kernel's last tick, nanoseconds.
+pub fn monotonic_at_last_tick_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+/// Nanoseconds from one of the kernel's ticks to the next.
+pub fn tick_ns() -> u64 {
+    let mut time = NO_TIME;
+    // SAFETY: room for the answer. The call cannot fail for a clock that exists since Linux 2.6.32.
+    unsafe {
+        libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut time);
+    }
+    in_ns(time)
+}
+
+const NO_TIME: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
 fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = NO_TIME;
     // SAFETY: room for the answer. The call cannot fail for a clock that exists since Linux 2.6.39.
     unsafe {
         libc::clock_gettime(clock, &raw mut time);
     }
+    in_ns(time)
+}
+
+fn in_ns(time: libc::timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds
@@ -529,11 +653,6 @@ pub fn version_of(release: &str) -> Option<(u32, u32)> {
         .split(|c: char| !c.is_ascii_digit())
         .map(|number| number.parse::<u32>().ok());
     Some((numbers.next()??, numbers.next()??))
-}
-
-/// Whether programs may ask for the coarse clock. One that does not say its version has it.
-pub fn has_coarse_clock() -> bool {
-    version_of(&kernel_release()).is_none_or(|version| version >= (5, 11))
 }
 
 /// Keeps libbpf from writing to stderr by itself: its errors reach the caller anyway.

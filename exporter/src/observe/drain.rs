@@ -11,8 +11,10 @@ use super::bpf::{GracePeriod, boot_offset_ns};
 use super::error::Error;
 use super::mapped::{Mapped, load_acquire};
 use super::object::{NetMaps, Sizes};
+use super::ticks::Ticks;
 use ebpfix_probes::abi::{
     Control, Counters, CpuState, DROP_REASONS, GENERATIONS, HashedRecord, Set, Slot, Tally,
+    Timestamps,
 };
 use std::io;
 use std::mem::offset_of;
@@ -21,9 +23,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Records read from one log before its position is given back to the kernel.
 const LOG_BATCH: usize = 512;
-
-/// Differences of the clocks' distance below this are of its measuring.
-const CLOCK_NOISE_NS: u64 = 1_000_000;
 
 /// The tables, mapped.
 pub struct Tables {
@@ -56,6 +55,7 @@ struct CpuAccount {
 pub struct Turn {
     tables: Arc<Tables>,
     grace_period: GracePeriod,
+    ticks: Ticks,
 }
 
 /// A turn that is done: the generation before it is quiet.
@@ -96,7 +96,6 @@ impl Tables {
     pub fn new(maps: &NetMaps, sizes: Sizes, control: Control) -> Result<Self, Error> {
         let tables = Self::map(maps, sizes)?;
         tables.control.write(0, control);
-        tables.follow_clocks();
         Ok(tables)
     }
 
@@ -147,14 +146,35 @@ impl Tables {
         });
     }
 
-    /// Tells the programs how far the boot clock is ahead of the monotonic one, after a suspend
-    /// that is. To be called now and then.
-    pub fn follow_clocks(&self) {
-        let word = self.control.word(0, offset_of!(Control, boot_offset_ns));
-        let offset = boot_offset_ns();
-        // What the two readings are apart by is no suspend.
-        if word.load(Ordering::Relaxed).abs_diff(offset) > CLOCK_NOISE_NS {
-            word.store(offset, Ordering::Relaxed);
+    /// Sets which packets are stamped by the fine clock.
+    pub fn set_timestamps(&self, timestamps: Timestamps) {
+        // `tick_ns` shares the word.
+        let word = self.control.word(0, offset_of!(Control, tick_ns));
+        let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            Some(word & 0xffff_ffff | u64::from(timestamps as u32) << 32)
+        });
+    }
+
+    /// Tells the programs when the kernel's ticks are, by the boot clock. To be called now and then,
+    /// for that changes by a suspend.
+    fn follow_clocks(&self, ticks: &Ticks) {
+        let Ok(tick) = ticks.last() else {
+            // What the programs were told last is right until the machine is suspended.
+            return;
+        };
+        let length = u64::from(ticks.length_ns());
+        let word = self.control.word(0, offset_of!(Control, tick_ns));
+        let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            Some(word & !0xffff_ffff | length)
+        });
+        let origin =
+            (tick.monotonic_ns + boot_offset_ns()).wrapping_sub(tick.number.wrapping_mul(length));
+        let word = self.control.word(0, offset_of!(Control, tick_origin_ns));
+        let told = word.load(Ordering::Relaxed);
+        // The least of several readings is the best: a tick is handled late at times, never early.
+        let later = origin.wrapping_sub(told).cast_signed();
+        if later < 0 || later.unsigned_abs() > length {
+            word.store(origin, Ordering::Relaxed);
         }
     }
 
@@ -209,16 +229,19 @@ pub(super) fn counters_of(cpu_state: &Mapped<CpuState>) -> KernelCounters {
 impl Turn {
     /// For these tables.
     pub fn new(tables: Arc<Tables>) -> Result<Self, Error> {
+        let ticks = Ticks::new()?;
+        tables.follow_clocks(&ticks);
         Ok(Self {
             tables,
             grace_period: GracePeriod::new()?,
+            ticks,
         })
     }
 
     /// Names the other generation and waits until nothing counts into the old one. The old one
     /// must have been settled ([`Drain::settle`]) since the turn before: its cache is used next.
     pub fn turn(&mut self) -> io::Result<Turned> {
-        self.tables.follow_clocks();
+        self.tables.follow_clocks(&self.ticks);
         let word = self.tables.control.word(0, offset_of!(Control, generation));
         // Kept from carrying into the sampling, which is the other half of the word.
         let old = word

@@ -5,8 +5,8 @@ use super::bpf::{self, Direction};
 use super::drain::{Drain, KernelCounters, Settlement, Tables, Turn};
 use super::error::Error;
 use super::links::Interface;
-use super::object::{NetObjects, Sizes, load_net};
-use ebpfix_probes::abi::{ABI, Control, FlowId, FlowMetrics, HashedRecord};
+use super::object::{NetObjects, NetSpec, Sizes, load_net};
+use ebpfix_probes::abi::{ABI, Control, FlowId, FlowMetrics, HashedRecord, Timestamps};
 use rand::RngCore;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -33,6 +33,8 @@ pub struct FetcherOptions {
     pub attach: AttachMode,
     /// Whether frames that are not IP become layer-2 flows.
     pub layer2_flows: bool,
+    /// Which packets are stamped by the fine clock.
+    pub timestamps: Timestamps,
     /// Slots of each CPU's cache, a power of two; `None`: by `cache_max_size`.
     pub cache_slots: Option<u32>,
     /// Records of each CPU's log, a power of two.
@@ -50,6 +52,7 @@ impl Default for FetcherOptions {
             egress: true,
             attach: AttachMode::Auto,
             layer2_flows: false,
+            timestamps: Timestamps::FineStart,
             cache_slots: None,
             log_records: 65_536,
             pin_dir: PathBuf::from("/sys/fs/bpf/ebpfix"),
@@ -74,6 +77,7 @@ impl FetcherOptions {
         let mut control = Control {
             sampling: self.sampling,
             layer2_flows: u32::from(self.layer2_flows),
+            timestamps: self.timestamps as u32,
             sets: sizes.sets,
             log_records: sizes.log_records,
             cpus: sizes.cpus,
@@ -144,8 +148,13 @@ pub struct Probes {
 impl FlowFetcher {
     /// Loads the programs and creates the tables; nothing is attached yet.
     pub fn new(options: &FetcherOptions) -> Result<Self, Error> {
+        Self::with_net(load_net()?, options)
+    }
+
+    /// The same with programs from another object than the embedded one; see [`NetSpec::parse`].
+    pub fn with_net(net: NetSpec, options: &FetcherOptions) -> Result<Self, Error> {
         let sizes = options.prepare()?;
-        let objects = load_net()?.load(sizes, &options.pin_dir)?;
+        let objects = net.load(sizes, &options.pin_dir)?;
         let control = options.control(sizes);
         let tables = Arc::new(Tables::new(&objects.maps, sizes, control)?);
         Ok(Self {
@@ -264,6 +273,17 @@ impl Probes {
             &self.directions,
             self.mode,
         )
+    }
+
+    /// Attaches to an interface in other directions or another way than the options say.
+    pub fn attach_to(
+        &mut self,
+        interface: &Interface,
+        directions: &[Direction],
+        mode: AttachMode,
+    ) -> Result<(), Error> {
+        self.attachments
+            .attach(&self.objects.programs, interface, directions, mode)
     }
 
     /// Detaches from the interface with this index.

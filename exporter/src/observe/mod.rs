@@ -10,6 +10,7 @@ mod bpf;
 pub mod drain;
 mod error;
 pub mod fetcher;
+pub mod inspect;
 pub mod links;
 #[allow(unsafe_code)]
 mod mapped;
@@ -17,6 +18,7 @@ pub mod object;
 mod page;
 mod pins;
 pub mod succession;
+mod ticks;
 
 pub use attach::AttachMode;
 pub use bpf::{Direction, boot_clock_ns, path_mtu, raise_descriptor_limit};
@@ -24,7 +26,7 @@ pub use drain::{Drain, KernelCounters, Settlement, Tables, Turn, Turned};
 pub use error::Error;
 pub use fetcher::{FetcherOptions, FlowFetcher, Parts, Probes};
 pub use links::{Interface, InterfaceNames, LinkEvent, Links};
-pub use object::{NetMaps, NetObjects, NetPrograms, NetSpec, Sizes, load_net};
+pub use object::{NetMaps, NetObjects, NetPrograms, NetSpec, Sizes, embedded_object, load_net};
 pub use page::{Account, PAGE_REASONS, Page};
 pub use pins::Pins;
 pub use succession::{ReadOut, Retired, Succession};

@@ -26,12 +26,6 @@ const MAP_SECTION: &str = "maps/";
 const INSTRUCTION_OCTETS: usize = 8;
 /// `BPF_LD | BPF_DW | BPF_IMM`: load a 64-bit constant.
 const LOAD_64: u8 = 0x18;
-/// `BPF_JMP | BPF_CALL`: call a helper.
-const CALL: u8 = 0x85;
-/// `bpf_ktime_get_coarse_ns`, Linux 5.11.
-const KTIME_GET_COARSE_NS: i32 = 160;
-/// `bpf_ktime_get_ns`: the same clock, finer and dearer.
-const KTIME_GET_NS: i32 = 5;
 /// Source register that says: the constant is a map's descriptor.
 const PSEUDO_MAP_FD: u8 = 1;
 /// Offsets into `struct bpf_map_def`: type, key, value, entries, flags, a u32 each.
@@ -122,11 +116,21 @@ pub struct NetObjects {
 /// # Errors
 /// [`Error::Object`] where the build put in something else than this version expects.
 pub fn load_net() -> Result<NetSpec, Error> {
-    NetSpec::parse(OBJECT)
+    NetSpec::parse(embedded_object())
+}
+
+/// The embedded object itself, an ELF file.
+pub fn embedded_object() -> &'static [u8] {
+    OBJECT
 }
 
 impl NetSpec {
-    fn parse(image: &[u8]) -> Result<Self, Error> {
+    /// Reads an object, such as another build's. Its tables must be of this build's layout
+    /// ([`ABI`](ebpfix_probes::abi::ABI)), which nobody can look up in it.
+    ///
+    /// # Errors
+    /// [`Error::Object`] where it is no such object.
+    pub fn parse(image: &[u8]) -> Result<Self, Error> {
         let damaged = |e: object::Error| Error::Object(e.to_string());
         // The parser wants the image aligned; a copy is.
         let image = image.to_vec();
@@ -260,9 +264,6 @@ impl ProgramSpec {
             instruction[1] = instruction[1] & 0x0f | PSEUDO_MAP_FD << 4;
             instruction[4..8].copy_from_slice(&fd.as_raw_fd().to_le_bytes());
         }
-        if !bpf::has_coarse_clock() {
-            fine_clock_only(&mut code);
-        }
         Ok(code)
     }
 }
@@ -325,22 +326,6 @@ impl Sizes {
     }
 }
 
-/// Has the program call the fine monotonic clock where it would call the coarse one.
-fn fine_clock_only(code: &mut [u8]) {
-    let mut constant = false;
-    for instruction in code.chunks_exact_mut(INSTRUCTION_OCTETS) {
-        // The second half of a 64-bit constant is no instruction.
-        if std::mem::take(&mut constant) {
-            continue;
-        }
-        constant = instruction[0] == LOAD_64;
-        let call = instruction[0] == CALL && instruction[1] >> 4 == 0;
-        if call && instruction[4..8] == KTIME_GET_COARSE_NS.to_le_bytes() {
-            instruction[4..8].copy_from_slice(&KTIME_GET_NS.to_le_bytes());
-        }
-    }
-}
-
 /// Has redbpf create the maps of the object and returns their descriptors.
 fn create_maps(image: &[u8], pin_dir: &Path) -> Result<HashMap<String, OwnedFd>, Error> {
     let failed = |what: String| {
@@ -395,24 +380,6 @@ mod tests {
             ]
         );
         assert_eq!(spec.license.to_bytes(), b"Dual MIT/GPL");
-    }
-
-    #[test]
-    fn before_5_11_the_fine_clock_stands_in_for_the_coarse_one() {
-        let calls = |code: &[u8], helper: i32| {
-            code.chunks_exact(INSTRUCTION_OCTETS)
-                .filter(|i| i[0] == CALL && i[4..8] == helper.to_le_bytes())
-                .count()
-        };
-        for program in load_net().unwrap().programs {
-            let mut code = program.instructions;
-            let coarse = calls(&code, KTIME_GET_COARSE_NS);
-            let fine = calls(&code, KTIME_GET_NS);
-            assert!(coarse > 0, "{}", program.name);
-            fine_clock_only(&mut code);
-            assert_eq!(calls(&code, KTIME_GET_COARSE_NS), 0);
-            assert_eq!(calls(&code, KTIME_GET_NS), fine + coarse);
-        }
     }
 
     #[test]

@@ -99,6 +99,7 @@ impl Parts {
                 let tables = Tables::map(&maps, sizes)?;
                 tables.set_sampling(control.sampling);
                 tables.set_layer2_flows(control.layer2_flows != 0);
+                tables.set_timestamps(options.timestamps);
                 let account = page.account();
                 let objects = spec.load_over(maps, sizes)?;
                 page.update(|account| {

@@ -2,6 +2,7 @@
 #![allow(
     clippy::too_many_lines,
     clippy::type_complexity,
+    clippy::wildcard_imports,
     reason = "tables of cases are read row by row"
 )]
 
@@ -596,13 +597,13 @@ fn fragments() -> Vec<Case> {
             "IPv6 later fragment",
             v6(TCP, 1, true, &segment),
             58,
-            Expected::Flow(key_v6(TCP), facts(80, 0)),
+            Expected::Flow(key_v6(TCP), facts(80, 48)),
         ),
         Case::ethernet(
             "IPv6 last fragment, offset in the high octet only",
             v6(TCP, 0x100, false, &segment),
             58,
-            Expected::Flow(key_v6(TCP), facts(80, 0)),
+            Expected::Flow(key_v6(TCP), facts(80, 48)),
         ),
         Case::ethernet(
             "IPv6 atomic fragment (RFC 6946)",

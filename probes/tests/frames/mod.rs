@@ -1,13 +1,18 @@
 //! Builds frames for the tests: each function takes the payload and puts its own header before it.
 //!
 //! Checksums are zero: the dissector does not look at them, for a router's probes see packets
-//! whose checksums are left to the hardware.
+//! whose checksums are left to the hardware. Crates of another edition use this file too: it is
+//! written so that the formatters of both agree.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
-use ebpfix_probes::abi::{FlowId, IpAddress, MacAddress, ETH_P_IP, ETH_P_IPV6};
-use ebpfix_probes::dissect::{dissect, Facts, Link, Reason, SliceFrame};
+use ebpfix_probes::abi::{self, FlowId, IpAddress, MacAddress};
+use ebpfix_probes::dissect::{self, Facts, Link, Reason, SliceFrame};
+use ebpfix_probes::{common::common, table::flow_id};
 
 pub mod corpus;
+
+const ETH_P_IP: u16 = abi::ETH_P_IP;
+const ETH_P_IPV6: u16 = abi::ETH_P_IPV6;
 
 pub const DST_MAC: [u8; 6] = [0x02, 0x00, 0x5e, 0x10, 0x00, 0x01];
 pub const SRC_MAC: [u8; 6] = [0x02, 0x00, 0x5e, 0x10, 0x00, 0x02];
@@ -271,6 +276,7 @@ pub fn facts(octets: u32, headers: u32) -> Facts {
 }
 
 /// What the dissector makes of a frame: the Flow Key as far as it got, the facts, the verdict.
+/// Where the whole words have an answer, it must be the same.
 pub fn seen(
     frame: &SliceFrame<'_>,
     link: Link,
@@ -278,6 +284,13 @@ pub fn seen(
 ) -> (FlowId, Facts, Result<(), Reason>) {
     let mut id = FlowId::default();
     let mut facts = Facts::default();
-    let outcome = dissect(frame, link, offloaded_tag, &mut id, &mut facts);
+    let outcome = dissect::dissect(frame, link, offloaded_tag, &mut id, &mut facts);
+    let found = common(frame, offloaded_tag.unwrap_or(0));
+    if let Some(found) = found.filter(|_| link == Link::Ethernet) {
+        assert_eq!(
+            (flow_id(&found.words), found.facts, Ok(())),
+            (id, facts, outcome)
+        );
+    }
     (id, facts, outcome)
 }

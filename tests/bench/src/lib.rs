@@ -1,5 +1,5 @@
-//! What the benchmarks share: a generator in the kernel, an empty program to compare with, and the
-//! kernel's account of what a program costs.
+//! What the benchmarks share: a generator in the kernel, an empty program to compare with, the
+//! kernel's account of what a program costs, and meters as processes of their own.
 //!
 //! Benchmarks print figures and decide nothing: they are no tests. As with the tests' library, what
 //! cannot go on panics with a reason.
@@ -8,8 +8,12 @@
     reason = "the crate's own rule: see its description"
 )]
 
+pub mod assembly;
 mod blast;
+mod contender;
+pub mod figures;
 mod program;
 
-pub use blast::{Blast, IP_OCTETS};
-pub use program::{Account, BpfStats, attach_tcx, load_empty};
+pub use blast::{Blast, Flows, Frames, prepare};
+pub use contender::{Contender, Meter, Round, serve};
+pub use program::{Account, BpfStats, attach_tcx, load_empty, load_redirect};

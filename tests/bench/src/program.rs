@@ -1,10 +1,13 @@
 //! Programs at the traffic control hooks, and what the kernel says of their cost.
 
-use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use ebpfix::observe::Direction;
+
+use crate::assembly::{EXIT, Kind, call, load, set};
 
 const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -60,6 +63,15 @@ impl Account {
         }
     }
 
+    /// What was added since an earlier account of the same programs.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            runs: self.runs - before.runs,
+            nanoseconds: self.nanoseconds - before.nanoseconds,
+        }
+    }
+
     /// Nanoseconds per run.
     #[allow(clippy::cast_precision_loss, reason = "a figure to read")]
     pub fn per_run(&self) -> f64 {
@@ -67,38 +79,45 @@ impl Account {
     }
 }
 
-/// `r0 = -1; exit`: `TC_ACT_UNSPEC` and nothing else.
+/// `TC_ACT_UNSPEC` and nothing else.
 pub fn load_empty() -> OwnedFd {
-    const CODE: [u8; 16] = [
-        0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95, 0, 0, 0, 0, 0, 0, 0,
-    ];
-    const LICENSE: &CStr = c"GPL";
-    // SAFETY: two whole instructions; pointers that outlive the call.
-    unsafe {
-        let mut attr: bpf_sys::bpf_load_program_attr = mem::zeroed();
-        attr.prog_type = bpf_sys::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS;
-        attr.name = c"empty".as_ptr();
-        attr.insns = CODE.as_ptr().cast();
-        attr.insns_cnt = 2;
-        attr.license = LICENSE.as_ptr();
-        let fd = bpf_sys::bpf_load_program_xattr(&raw const attr, std::ptr::null_mut(), 0);
-        assert!(fd >= 0, "the empty program loads");
-        OwnedFd::from_raw_fd(fd)
-    }
+    load(Kind::SchedCls, c"empty", &[set(0, -1), EXIT]).expect("the empty program loads")
 }
 
-/// Attaches a program at the device's ingress by TCX, until the descriptor is closed.
-pub fn attach_tcx(program: &OwnedFd, if_index: u32) -> OwnedFd {
+/// Sends every packet on: out by another device, or into it (`BPF_F_INGRESS`).
+pub fn load_redirect(if_index: u32, direction: Direction) -> OwnedFd {
+    const BPF_REDIRECT: i32 = 23;
+    const BPF_F_INGRESS: i32 = 1;
+    let flags = match direction {
+        Direction::Ingress => BPF_F_INGRESS,
+        Direction::Egress => 0,
+    };
+    let code = [
+        set(1, if_index.cast_signed()),
+        set(2, flags),
+        call(BPF_REDIRECT),
+        EXIT,
+    ];
+    load(Kind::SchedCls, c"redirect", &code).expect("the redirecting program loads")
+}
+
+/// Attaches a program to a device by TCX, until the descriptor is closed.
+pub fn attach_tcx(program: &OwnedFd, if_index: u32, direction: Direction) -> OwnedFd {
     const BPF_TCX_INGRESS: u32 = 46;
+    const BPF_TCX_EGRESS: u32 = 47;
+    let hook = match direction {
+        Direction::Ingress => BPF_TCX_INGRESS,
+        Direction::Egress => BPF_TCX_EGRESS,
+    };
     // SAFETY: plain numbers.
     unsafe {
         let fd = bpf_sys::bpf_link_create(
             program.as_raw_fd(),
             if_index.cast_signed(),
-            BPF_TCX_INGRESS,
+            hook,
             std::ptr::null(),
         );
-        assert!(fd >= 0, "TCX takes it");
+        assert!(fd >= 0, "TCX takes it: {}", io::Error::last_os_error());
         OwnedFd::from_raw_fd(fd)
     }
 }

@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ebpfix_bench::{Account, Blast, BpfStats, attach_tcx, load_empty};
+use ebpfix::observe::Direction;
+use ebpfix_bench::{Account, Blast, BpfStats, Flows, Frames, attach_tcx, load_empty, prepare};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{Lab, Namespace, Nfcapd, Process, VethOptions};
 use nix::sys::signal::Signal;
@@ -28,12 +29,12 @@ fn main() {
     });
     let blast = Blast {
         packets: arguments.next().unwrap_or(3_000_000),
-        flows: arguments.next().unwrap_or(16_000),
-        tcp: false,
+        flows: Flows::Uniform(arguments.next().unwrap_or(16_000)),
+        frames: Frames::Ipv4,
     };
     let rounds = arguments.next().unwrap_or(3).max(1);
     println!(
-        "{} packets of {} flows at random, {rounds} rounds; the least of the rounds for times, the \
+        "{} packets of {:?} flows, {rounds} rounds; the least of the rounds for times, the \
          worst for losses",
         blast.packets, blast.flows
     );
@@ -192,13 +193,13 @@ fn measure(runner: Runner, blast: Blast, account: bool) -> Outcome {
     };
     lab.veth((&a, "a0"), (&b, INTERFACE), options);
     b.ip(&["link", "set", "dev", INTERFACE, "promisc", "on"]);
-    ethtool_gro(&b, &lab);
+    prepare(&lab, &b, INTERFACE);
     let collector = Nfcapd::start(&lab, &b, PORT);
     let empty = (runner == Runner::EmptyProgram).then(|| {
         b.enter(|| {
             let program = load_empty();
             let index = nix::net::if_::if_nametoindex(INTERFACE).expect("the interface");
-            let link = attach_tcx(&program, index);
+            let link = attach_tcx(&program, index, Direction::Ingress);
             (program, link)
         })
     });
@@ -230,14 +231,6 @@ fn measure(runner: Runner, blast: Blast, account: bool) -> Outcome {
         outcome.sequence_errors = result.sequence_errors;
     }
     outcome
-}
-
-/// The interface needs the queues that come with GRO.
-fn ethtool_gro(namespace: &Namespace, lab: &Lab) {
-    let program = Program::new("ethtool").args(["-K", INTERFACE, "gro", "on"]);
-    let _ = lab
-        .run(namespace, &program, Duration::from_secs(10))
-        .success();
 }
 
 /// The exporter that was built together with this program, or what `EBPFIX_BIN` names.
