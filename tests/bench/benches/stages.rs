@@ -14,7 +14,7 @@ use ebpfix::meter::{EndedFlow, FlowCache, Policy};
 use ebpfix::record::{Record, UnixTime};
 use ebpfix_bench::Log;
 use ebpfix_bench::records::{HASH_KEYS, NOW, id, record, records};
-use ebpfix_probes::abi::{FlowId, Set};
+use ebpfix_probes::abi::{FlowId, HashedRecord, Set};
 use ebpfix_probes::dissect::{Facts, Link, SliceFrame, dissect};
 use ebpfix_probes::table;
 use ebpfix_tests::{Frame, frame};
@@ -130,11 +130,8 @@ fn cache(max_flows: u32) -> FlowCache {
 /// A cache that holds so many flows.
 fn filled(flows: u32) -> FlowCache {
     let mut cache = cache(flows);
-    let mut ended = Vec::new();
     let all: Vec<_> = (0..flows).map(|flow| record(flow, NOW)).collect();
-    for batch in all.chunks(TOGETHER) {
-        let _ = cache.merge(batch, NOW, &mut ended);
-    }
+    merge(&mut cache, &all);
     assert_eq!(cache.len(), flows as usize);
     cache
 }
@@ -146,7 +143,6 @@ const FLOWS: [u32; 5] = [1_000, 16_000, 131_072, 256_000, 1_000_000];
 fn merge_known(bencher: Bencher, flows: u32) {
     const RECORDS: u32 = 64 * 1024;
     let mut cache = filled(flows);
-    let mut ended = Vec::new();
     let mut seed = 0;
     bencher
         .counter(ItemsCount::new(RECORDS))
@@ -154,27 +150,48 @@ fn merge_known(bencher: Bencher, flows: u32) {
             seed += 1;
             records(RECORDS, flows, seed, NOW)
         })
-        .bench_local_refs(|records| {
-            for batch in records.chunks(TOGETHER) {
-                let _ = cache.merge(batch, NOW, &mut ended);
-            }
-        });
-    assert!(ended.is_empty(), "no flow ends");
+        .bench_local_refs(|records| merge(&mut cache, records));
 }
 
-/// As many records as flows, in a cache that is empty at first.
+/// As many records as flows, in a cache that is new: memory comes from the kernel.
+#[divan::bench(args = FLOWS, sample_count = 10, sample_size = 1)]
+fn merge_first(bencher: Bencher, flows: u32) {
+    let all: Vec<_> = (0..flows).map(|flow| record(flow, NOW)).collect();
+    bencher
+        .counter(ItemsCount::new(flows))
+        .with_inputs(|| cache(flows))
+        .bench_local_refs(|cache| merge(cache, &all));
+}
+
+/// As many records as flows, in a cache whose flows have all ended.
 #[divan::bench(args = FLOWS, sample_count = 10, sample_size = 1)]
 fn merge_new(bencher: Bencher, flows: u32) {
     let all: Vec<_> = (0..flows).map(|flow| record(flow, NOW)).collect();
     bencher
         .counter(ItemsCount::new(flows))
-        .with_inputs(|| cache(flows))
-        .bench_local_refs(|cache| {
-            let mut ended = Vec::new();
-            for batch in all.chunks(TOGETHER) {
-                let _ = cache.merge(batch, NOW, &mut ended);
-            }
-        });
+        .with_inputs(|| {
+            let mut cache = filled(flows);
+            end_all(&mut cache);
+            cache
+        })
+        .bench_local_refs(|cache| merge(cache, &all));
+}
+
+fn merge(cache: &mut FlowCache, records: &[HashedRecord]) {
+    let mut ended = Vec::new();
+    for batch in records.chunks(TOGETHER) {
+        let _ = cache.merge(batch, NOW, &mut ended);
+    }
+    assert!(ended.is_empty(), "no flow ends");
+}
+
+fn end_all(cache: &mut FlowCache) {
+    const LATER: u64 = NOW + 60_000_000_000;
+    let mut ended = Vec::new();
+    while !cache.is_empty() {
+        let _ = cache.expire(LATER, 16 * 1024, &mut ended);
+        ended.clear();
+    }
 }
 
 /// Records of new flows in a cache that is full: each ends the oldest flow.
@@ -206,18 +223,10 @@ fn merge_new_in_full_cache(bencher: Bencher, flows: u32) {
 /// Flows that end for the idle timeout.
 #[divan::bench(args = FLOWS, sample_count = 10, sample_size = 1)]
 fn expire(bencher: Bencher, flows: u32) {
-    const LATER: u64 = NOW + 60_000_000_000;
-    let mut cache = filled(flows);
     bencher
         .counter(ItemsCount::new(flows))
-        .with_inputs(|| std::mem::replace(&mut cache, filled(flows)))
-        .bench_local_refs(|cache| {
-            let mut ended = Vec::new();
-            while !cache.is_empty() {
-                let _ = cache.expire(LATER, 16 * 1024, &mut ended);
-                ended.clear();
-            }
-        });
+        .with_inputs(|| filled(flows))
+        .bench_local_refs(end_all);
 }
 
 fn ended() -> Vec<Record> {
