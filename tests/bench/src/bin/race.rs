@@ -17,7 +17,7 @@ use ebpfix::observe::Direction;
 use ebpfix_bench::figures::{least, median};
 use ebpfix_bench::{Account, Blast, BpfStats, Flows, Frames, attach_tcx, load_empty, prepare};
 use ebpfix_tests::process::Program;
-use ebpfix_tests::{Lab, Namespace, Nfcapd, Process, VethOptions, oracle, shared};
+use ebpfix_tests::{Lab, Namespace, Nfcapd, Process, VethOptions, oracle, shared, wait_for};
 use nix::sys::signal::Signal;
 
 const INTERFACE: &str = "b0";
@@ -294,9 +294,27 @@ impl Runner {
             ]),
         };
         let process = lab.start(namespace, &program);
+        wait_for("the exporter observes", Duration::from_mins(1), || {
+            self.observes(lab, namespace).then_some(())
+        });
         // All of them are soon idle: what they do first is no part of the race.
         settle(&process, Duration::from_secs(2));
         Some(process)
+    }
+
+    /// Whether its process, which was started, sees packets by now.
+    fn observes(self, lab: &Lab, namespace: &Namespace) -> bool {
+        if self.has_program() {
+            let program = Program::new(binary())
+                .args(["status", "--json", "--config"])
+                .arg(lab.folder().join("race.toml"));
+            let done = lab.run(namespace, &program, Duration::from_secs(20));
+            return done.code() == Some(0);
+        }
+        // A packet socket, behind the line of titles.
+        let sockets = || fs::read_to_string("/proc/thread-self/net/packet");
+        let sockets = namespace.enter(sockets).expect("the packet sockets");
+        sockets.lines().count() > 1
     }
 
     /// Ends it in the way that makes it export what it holds.
