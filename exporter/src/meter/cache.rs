@@ -169,26 +169,19 @@ impl FlowCache {
 
     /// The flows with a record in progress, in no particular order.
     pub fn flows(&self) -> impl Iterator<Item = HeldFlow<'_>> {
-        self.flows_in(0..self.rows.len())
+        self.rows.iter().filter_map(in_progress)
     }
 
     /// Rows that there are, in use or not: places for [`flows_in`](Self::flows_in).
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        place(self.rows.len())
     }
 
     /// Those of [`flows`](Self::flows) that are in these rows: for who looks at all of them a part at a
     /// time. A flow keeps its row while it lives; what is beyond the last row is nothing.
     pub fn flows_in(&self, rows: Range<usize>) -> impl Iterator<Item = HeldFlow<'_>> {
-        let end = rows.end.min(self.rows.len());
-        let in_progress = self.rows[rows.start.min(end)..end]
-            .iter()
-            .filter(|row| row.is(LIVE) && !row.metrics.is_empty());
-        in_progress.map(|row| HeldFlow {
-            id: &row.id,
-            metrics: &row.metrics,
-            duplicate: row.is(DUPLICATE),
-        })
+        rows.map_while(|row| self.rows.get(u32::try_from(row).ok()?))
+            .filter_map(in_progress)
     }
 
     /// What all records in progress have counted: what the ledger says the cache holds. Looks at
@@ -251,10 +244,10 @@ impl FlowCache {
         let mut moved = Movement::default();
         for row in rows {
             let Ok(row) = u32::try_from(row) else { break };
-            if row >= self.row_count {
+            if row >= self.rows.len() {
                 break;
             }
-            if self.rows[place(row)].is(LIVE) {
+            if self.rows[row].is(LIVE) {
                 self.end(row, FlowEndReason::ForcedEnd, ended, &mut moved);
             }
         }
@@ -618,6 +611,15 @@ impl FlowCache {
 
 fn owners(policy: &Policy, max_rows: u32) -> Option<Owners> {
     (policy.duplicates != DuplicatesMode::Keep).then(|| Owners::new(max_rows))
+}
+
+/// The row's flow, if its record has begun.
+fn in_progress(row: &Row) -> Option<HeldFlow<'_>> {
+    (row.is(LIVE) && !row.metrics.is_empty()).then_some(HeldFlow {
+        id: &row.id,
+        metrics: &row.metrics,
+        duplicate: row.is(DUPLICATE),
+    })
 }
 
 /// Something of both cache lines of a row: brings them into the processor's cache.
