@@ -124,6 +124,32 @@ fn an_answer_that_is_none_is_one_line_and_1() {
     }
 }
 
+/// The exporter that runs may be asked what is wrong with a file.
+#[test]
+fn mistakes_elsewhere_in_the_file_are_no_reason_not_to_ask() {
+    let scratch = Scratch::new("daemon-mistakes");
+    let file = scratch.0.join("ebpfix.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    for mistake in [
+        "[metring]\n",
+        "[metering]\nmax-flows = 0\n",
+        "[log]\nlevel = = 5\n",
+    ] {
+        fs::write(&file, format!("{good}{mistake}")).unwrap();
+        let _ = fs::remove_file(scratch.socket());
+        let daemon = answering(&scratch.socket(), "{\"ok\":{\"version\":\"9.9.9\"}}\n");
+        let output = scratch.status(&["--json"]);
+        daemon.join().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(output.stdout, b"{\"version\":\"9.9.9\"}\n");
+        let expected = format!(
+            "warning: {} has mistakes: `ebpfix check` lists them\n",
+            file.display()
+        );
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    }
+}
+
 #[test]
 fn a_wrong_configuration_is_78() {
     let scratch = Scratch::new("daemon-config");

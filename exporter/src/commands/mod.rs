@@ -161,12 +161,22 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The `[daemon]` table in force: where the exporter that is meant has its directories.
+/// The `[daemon]` table in force: where the exporter that is meant has its directories. Mistakes in the
+/// rest of the file are no reason not to ask it: it may be asked for their sake.
 fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
-    Ok(match file.existing() {
-        Some(path) => Config::load(path)?.config.daemon,
-        None => Config::default().daemon,
-    })
+    let Some(path) = file.existing() else {
+        return Ok(Config::default().daemon);
+    };
+    let errors = match Config::load(path) {
+        Ok(loaded) => return Ok(loaded.config.daemon),
+        Err(errors) => errors,
+    };
+    let daemon = Config::load_daemon(path).ok_or(Failure::Config(errors))?;
+    say(&format_args!(
+        "warning: {} has mistakes: `ebpfix check` lists them",
+        path.display()
+    ));
+    Ok(daemon)
 }
 
 /// Asks the exporter that runs.

@@ -254,6 +254,13 @@ impl Config {
         parse(&file, &text)
     }
 
+    /// Reads the `[daemon]` table of a file alone: where the exporter is that began with it, whatever was
+    /// made wrong in the rest since. `None` where the file cannot be read, or that table not.
+    pub fn load_daemon(path: &Path) -> Option<Daemon> {
+        let text = read_text(path).ok()?;
+        read::parse_daemon(&text)
+    }
+
     /// The configuration as a file, which reads as the same configuration. Only keys that are in
     /// force are in it.
     pub fn to_toml(&self) -> String {

@@ -111,6 +111,23 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, Errors> {
     reader.finish(config)
 }
 
+/// Reads the `[daemon]` table of a configuration file alone, whatever is wrong elsewhere in it; `None`
+/// where that table has mistakes itself.
+pub fn parse_daemon(text: &str) -> Option<Daemon> {
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    let mut reader = Reader {
+        file: "",
+        text,
+        broken_lines: HashSet::new(),
+        errors: Vec::new(),
+        warnings: Vec::new(),
+    };
+    reader.syntax(&syntax);
+    let elsewhere = reader.errors.len();
+    let daemon = reader.daemon(document.get_ref());
+    (reader.errors.len() == elsewhere).then_some(daemon)
+}
+
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
@@ -149,11 +166,7 @@ impl Reader<'_> {
         let collectors = self.collectors(document, &observation.observation, &metering);
         let section = self.section(document, "metrics");
         let metrics = self.metrics(&section);
-        let section = self.section(document, "daemon");
-        let daemon = Daemon {
-            run_dir: self.value(&section, &keys::daemon::RUN_DIR),
-            pin_dir: self.value(&section, &keys::daemon::PIN_DIR),
-        };
+        let daemon = self.daemon(document);
         let section = self.section(document, "log");
         let log = Log {
             level: self.value(&section, &keys::log::LEVEL),
@@ -169,6 +182,14 @@ impl Reader<'_> {
             daemon,
             log,
         })
+    }
+
+    fn daemon(&mut self, document: &DeTable<'_>) -> Daemon {
+        let section = self.section(document, "daemon");
+        Daemon {
+            run_dir: self.value(&section, &keys::daemon::RUN_DIR),
+            pin_dir: self.value(&section, &keys::daemon::PIN_DIR),
+        }
     }
 
     fn observation(&mut self, section: &Section<'_, '_>) -> ObservationSection {

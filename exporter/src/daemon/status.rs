@@ -7,6 +7,7 @@ use crate::ledger::{Count, Ledger, Snapshot};
 use crate::observe::{Page, Tables};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// An interface that is observed.
@@ -59,6 +60,17 @@ pub struct ConfigurationStatus {
     pub restart: Vec<&'static str>,
     /// The least severity that is logged.
     pub log_level: Option<LogLevel>,
+}
+
+impl ConfigurationStatus {
+    /// Of one that was read from `file` at `read_ms`, milliseconds since 1970, without a mistake.
+    pub fn new(file: Option<&Path>, read_ms: u64) -> Self {
+        Self {
+            file: file.map(|file| file.display().to_string()),
+            read_ms,
+            ..Self::default()
+        }
+    }
 }
 
 /// What came of reading the configuration again.
