@@ -171,11 +171,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let mut daemon = Daemon {
         started: config.clone(),
         config,
-        configuration: ConfigurationStatus {
-            file: file.map(|file| file.display().to_string()),
-            read_ms: now_ms,
-            ..ConfigurationStatus::default()
-        },
+        configuration: ConfigurationStatus::read_from(file, now_ms),
         file: file.map(Path::to_owned),
         began,
         sources,

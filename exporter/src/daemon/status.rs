@@ -61,6 +61,17 @@ pub struct ConfigurationStatus {
     pub log_level: Option<LogLevel>,
 }
 
+impl ConfigurationStatus {
+    /// Of a configuration that was read without a mistake.
+    pub(super) fn read_from(file: Option<&Path>, read_ms: u64) -> Self {
+        Self {
+            file: file.map(|file| file.display().to_string()),
+            read_ms,
+            ..Self::default()
+        }
+    }
+}
+
 /// What came of reading the configuration again.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Reloaded {
