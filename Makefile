@@ -73,5 +73,8 @@ fuzz-short: setup
 bench: setup-bench
 	cargo bench --manifest-path ipfix/bench/Cargo.toml --target-dir $(TARGET)/bench
 	cargo build --release -p ebpfix -p ebpfix-bench
-	$(AS_ROOT) $(TARGET)/release/packet-cost
+	# Root: they load programs into the kernel.
+	$(AS_ROOT) cargo bench -p ebpfix-bench --bench stages
+	$(AS_ROOT) $(TARGET)/release/packet-cost --per-cpu-hash
+	$(AS_ROOT) $(TARGET)/release/export-speed
 	$(AS_ROOT) $(TARGET)/release/race

@@ -90,7 +90,10 @@ fn who_starts_late_understands_the_first_message() {
                 exporter.send(vec![record(n)]);
                 thread::sleep(Duration::from_millis(5));
             }
-            let status = exporter.status();
+            let status = eventually(|| {
+                let status = exporter.status();
+                (status[0].held_records == 0).then_some(status)
+            });
             assert!(status[0].refused > 10, "{:?}", status[0]);
             assert!(
                 status[0]

@@ -74,8 +74,8 @@ fn no_size_is_too_small() {
         "".parse().unwrap(),
     ));
     for app in &mut screens {
-        for lines in (0..30).chain([60]) {
-            for columns in (0..25).chain([39, 40, 79, 80, 81, 200]) {
+        for lines in (0..13).chain([16, 18, 24, 43]) {
+            for columns in (0..14).chain([25, 39, 59, 60, 80, 200]) {
                 let screen = text(app, columns, lines, true);
                 assert_eq!(screen.lines().count(), usize::from(lines));
                 assert!(

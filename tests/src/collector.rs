@@ -97,6 +97,19 @@ impl Nfcapd {
     /// Ends it once it has read all that was sent to it.
     pub fn stop(self) -> NfcapdResult {
         self.namespace.wait_until_read(self.port);
+        self.end()
+    }
+
+    /// The same where it may have been sent more than it had room for.
+    pub fn stop_with_losses(self) -> NfcapdResult {
+        crate::wait_for("all is read by nfcapd", Duration::from_secs(30), || {
+            let (waiting, _) = self.namespace.udp_socket(self.port)?;
+            (waiting == 0).then_some(())
+        });
+        self.end()
+    }
+
+    fn end(self) -> NfcapdResult {
         let done = self
             .process
             .stop(Signal::SIGTERM, Duration::from_secs(30))

@@ -80,7 +80,7 @@ impl Programs {
     pub fn load() -> Self {
         let cpu = stay_on_this_cpu();
         let pin_dir = PathBuf::from(format!(
-            "/sys/fs/bpf/ebpfix-test-run-{}-{}",
+            "/sys/fs/bpf/ebpfix-test-{}-run-{}",
             std::process::id(),
             nix::unistd::gettid()
         ));

@@ -43,12 +43,20 @@ pub struct Opinion {
 /// Without tshark, and where it cannot read the file.
 pub fn opinion(capture: &Path) -> Opinion {
     let mut opinion = Opinion::default();
-    let without_length = without_length(capture);
-    for fields in fields(capture, FIELDS, &[]) {
-        let mut frame = Frame { fields };
-        if without_length.contains(&frame.number("frame.number").unwrap_or(0)) {
-            frame.fields.insert("ip.len", vec!["0".to_owned()]);
+    let mut frames: Vec<Frame> = fields(capture, FIELDS, &[])
+        .map(|fields| Frame { fields })
+        .collect();
+    let is_cut = |frame: &Frame| frame.number("frame.cap_len") != frame.number("frame.len");
+    // Where all was captured, what tshark presumes is what there is.
+    if frames.iter().any(is_cut) {
+        let without_length = without_length(capture);
+        for frame in &mut frames {
+            if without_length.contains(&frame.number("frame.number").unwrap_or(0)) {
+                frame.fields.insert("ip.len", vec!["0".to_owned()]);
+            }
         }
+    }
+    for frame in frames {
         match frame.verdict() {
             Verdict::Flow(tuple, octets) => {
                 let count = opinion.flows.entry(tuple).or_default();
@@ -81,6 +89,7 @@ fn without_length(capture: &Path) -> BTreeSet<u64> {
 
 const FIELDS: &[&str] = &[
     "frame.number",
+    "frame.len",
     "frame.cap_len",
     "frame.protocols",
     "eth.type",

@@ -252,11 +252,15 @@ fn however_it_ends_the_terminal_is_given_back() {
     let ebpfix = Ebpfix::start(&lab, &b, &Settings::new("b0", &["ingress"]));
     let _traffic = Traffic::start(&a);
     let command = top(&format!(
-        "--interval 200ms --no-color --config {}",
+        "--interval 200ms --config {}",
         ebpfix.config().display()
     ));
-    for signal in [None, Some(Signal::SIGTERM), Some(Signal::SIGHUP)] {
-        let terminal = Terminal::run(&b, (80, 24), &command);
+    for (signal, plain) in [
+        (None, format!("{command} --no-color")),
+        (Some(Signal::SIGTERM), format!("NO_COLOR=1 {command}")),
+        (Some(Signal::SIGHUP), format!("NO_COLOR=yes {command}")),
+    ] {
+        let terminal = Terminal::run(&b, (80, 24), &plain);
         let _ = terminal.wait(&[UDP]);
         assert!(!terminal.has_colours(), "none are wanted");
         match signal {

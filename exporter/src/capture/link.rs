@@ -287,7 +287,15 @@ struct Reframed<'a> {
     rest: SliceFrame<'a>,
 }
 
-impl Frame for Reframed<'_> {
+impl<'a> Frame for Reframed<'a> {
+    type Head = &'a [u8];
+
+    /// It is in two pieces.
+    #[inline]
+    fn head<const N: usize>(&self) -> Option<&'a [u8]> {
+        None
+    }
+
     #[inline]
     fn len(&self) -> u32 {
         self.rest.len().saturating_add(ETHERNET_HEADER_OCTETS)

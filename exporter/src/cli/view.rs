@@ -15,7 +15,7 @@ A FILTER is made of tests, joined by and, or, not and parentheses; and binds clo
 
   10.0.0.1, 2001:db8::/32, src 10.0.0.0/8, dst 192.0.2.1   an address, or a network
   port 53, src port 1024-65535, dst port 80,443            ports
-  tcp, udp, icmp, icmp6, sctp, gre, …, proto 89            a protocol
+  tcp, udp, icmp, icmp6, sctp, gre, ..., proto 89          a protocol
   ip, ip6, arp, ether 0x88cc                               an ethertype
   in eth0, out wan*, on wg0, in, out                       where it was seen
   mac 02:00:00:00:00:01, vlan, vlan 7, duplicate           layer 2
@@ -234,7 +234,7 @@ mod tests {
         for line in lines {
             // Up to the explanation, example by example.
             let examples = line.trim().split("  ").next().unwrap();
-            for example in examples.split(", ").filter(|example| *example != "…") {
+            for example in examples.split(", ").filter(|example| *example != "...") {
                 let example = example.split(" (").next().unwrap();
                 assert!(Filter::from_str(example).is_ok(), "{example}");
             }

@@ -188,7 +188,7 @@ keys! {
         IDLE_TIMEOUT "idle-timeout": Time = Time { min: Duration::from_millis(100), max: DAY }, (default Duration::from_secs(15)),
             "A flow that had no packet for this long has ended.";
         MAX_FLOWS "max-flows": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: one_in(16_777_216) }, (default one_in(131_072)),
-            "Flows held at most (about 136 octets each). When full, the flow that was idle longest is exported early.";
+            "Flows held at most (about 144 octets each). When full, the flow that was idle longest is exported early.";
         DUPLICATES "duplicates": OneOf<DuplicatesMode> = OneOf(&[("mark", DuplicatesMode::Mark), ("drop", DuplicatesMode::Drop), ("keep", DuplicatesMode::Keep)]), (default DuplicatesMode::Mark),
             "A flow seen on several interfaces: \"mark\" the later ones, \"drop\" and count them, or \"keep\" all alike.";
     }

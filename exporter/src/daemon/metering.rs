@@ -21,10 +21,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Pause between two looks into the logs, when they are not filling up.
-const POLL: Duration = Duration::from_millis(5);
-/// Records that one look takes at most, about.
+/// Records that one look into the logs takes at most, about.
 const READ_AT_ONCE: usize = 32 * 1024;
+/// Records that are read and merged together, about: few enough to stay in the CPU's own cache.
+const TOGETHER: usize = 2 * 1024;
 /// Flows that one look at the timeouts ends at most; the rest follows after the next reading.
 const EXPIRE_AT_ONCE: usize = 16 * 1024;
 /// Between two looks at the timeouts.
@@ -124,7 +124,7 @@ impl Metering {
             takeover,
             commands,
             gone: Vec::new(),
-            records: Vec::with_capacity(READ_AT_ONCE),
+            records: Vec::with_capacity(TOGETHER),
             ended: Vec::new(),
             onlookers: Onlookers::default(),
         };
@@ -170,9 +170,13 @@ impl Thread {
             .store(taking_over, Ordering::Relaxed);
         let mut next_expiry = Instant::now();
         let mut next_turn = Instant::now() + self.with.drain_interval;
+        let log_records = self.with.drain.log_records();
+        let mut last_look = Instant::now();
         loop {
             let read = self.read();
             let now = Instant::now();
+            let pause = pause(read, now - last_look, log_records);
+            last_look = now;
             // An interface that is gone waits for its last packets, and the ledger to know what died
             // with an exporter before: no need to let them wait long.
             let hurry = !self.gone.is_empty()
@@ -203,11 +207,10 @@ impl Thread {
                 .gauges
                 .cache_octets
                 .store(self.with.cache.memory() as u64, Ordering::Relaxed);
-            // A log that fills quickly is read again at once.
-            let pause = if read >= READ_AT_ONCE / 4 {
-                Duration::ZERO
+            let pause = if self.turns.pending {
+                pause.min(TURN_POLL)
             } else {
-                POLL
+                pause.min(self.with.drain_interval)
             };
             match self.commands.recv_timeout(pause) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
@@ -218,20 +221,27 @@ impl Thread {
         self.finish();
     }
 
-    /// Reads the logs, and the quiet cache when a turn is done; returns how many records came.
+    /// Reads the logs, and the quiet cache when a turn is done; returns how many records the logs
+    /// had.
     fn read(&mut self) -> usize {
-        self.records.clear();
-        self.with.drain.read_log(READ_AT_ONCE, &mut self.records);
-        let turned = self.turns.done();
-        if let Some(turned) = &turned {
-            self.settle(turned);
+        let mut read = 0;
+        while read < READ_AT_ONCE {
+            self.records.clear();
+            let count = self.with.drain.read_log(TOGETHER, &mut self.records);
+            self.merge();
+            read += count;
+            if count < Drain::SHARE {
+                break;
+            }
         }
-        self.merge();
-        if turned.is_some() {
+        if let Some(turned) = self.turns.done() {
+            self.records.clear();
+            self.settle(&turned);
+            self.merge();
             self.end_gone();
             self.onlookers.turned(self.turns.requested);
         }
-        self.records.len()
+        read
     }
 
     fn settle(&mut self, turned: &Turned) {
@@ -472,6 +482,30 @@ impl Thread {
     }
 }
 
+/// Looks for a turn that is under way are no further apart than this.
+const TURN_POLL: Duration = Duration::from_millis(5);
+
+/// How long until the next look into the logs, after one that found `read` records, `elapsed` after
+/// the look before: so long that a log of `log_records` gets an eighth full at the same rate, and no
+/// longer than a CPU takes to fill it that evicts a flow with every packet from now on.
+fn pause(read: usize, elapsed: Duration, log_records: u32) -> Duration {
+    /// Records that a CPU writes in a second at most: 250 ns for a packet are not enough for all that
+    /// a kernel does with it.
+    const FASTEST: u32 = 4_000_000;
+    const SHORTEST_IDLE: Duration = Duration::from_millis(5);
+    const LONGEST: Duration = Duration::from_millis(20);
+    let idle = Duration::from_secs(1) * log_records / FASTEST;
+    let idle = idle.clamp(SHORTEST_IDLE, LONGEST);
+    match u32::try_from(read) {
+        Ok(0) => idle,
+        // As if one CPU had written all of it.
+        Ok(read) if usize::try_from(read).unwrap_or(usize::MAX) < READ_AT_ONCE => {
+            (elapsed * (log_records / 8) / read).min(idle)
+        }
+        _ => Duration::ZERO,
+    }
+}
+
 /// The thread that waits for the kernel.
 struct Turns {
     requests: Sender<Wait>,
@@ -601,5 +635,30 @@ fn say_crash(lost: Count) {
             octets = lost.octets,
             "lost with the exporter before this one: it had read them and not exported them"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fuller_a_log_gets_the_sooner_it_is_looked_at_again() {
+        const LOG: u32 = 65_536;
+        let ms = Duration::from_millis;
+        let idle = pause(0, ms(5), LOG);
+        // Nothing that a CPU can do fills the log meanwhile.
+        assert_eq!(idle, Duration::from_micros(16_384));
+        assert_eq!(pause(1, ms(16), LOG), idle);
+        assert_eq!(pause(8192, ms(10), LOG), ms(10));
+        assert_eq!(pause(16_384, ms(10), LOG), ms(5));
+        assert_eq!(pause(READ_AT_ONCE, ms(10), LOG), Duration::ZERO);
+        // The look that comes at once says nothing of the rate, and then waits like an idle one.
+        assert_eq!(pause(0, Duration::ZERO, LOG), idle);
+        // A small log is not polled all the time for nothing, a large one not forgotten.
+        assert_eq!(pause(0, ms(5), 1024), ms(5));
+        assert_eq!(pause(0, ms(5), 1 << 20), ms(20));
+        assert_eq!(pause(128, ms(5), 1024), ms(5));
+        assert_eq!(pause(1024, ms(5), 1024), Duration::from_micros(625));
     }
 }

@@ -14,7 +14,8 @@ const HOST: &str = "host";
 
 pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = vec![bpf_file_system(&config.daemon.pin_dir)];
-    let running = control::ask(&config.daemon.control_socket(), Question::Status).await;
+    let running =
+        control::ask::<serde_json::Value>(&config.daemon.control_socket(), Question::Status).await;
     findings.push(exporter(
         running.as_ref().map(|_| ()).map_err(String::as_str),
     ));

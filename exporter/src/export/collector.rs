@@ -308,7 +308,7 @@ impl Collector {
                 }
             }
             // Options before records: a collector then knows the names when the records come.
-            if self.news(told.as_ref()) {
+            if transport.came_back() || self.news(told.as_ref()) {
                 later(self.tell(transport, &mut told).await)?;
             }
             if look {

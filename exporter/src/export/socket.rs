@@ -30,8 +30,25 @@ pub enum Trouble {
     Other,
 }
 
+/// A socket to the first of these addresses to which there is a way, and which it is. Where there is
+/// none to any, the error is that of the first.
+pub fn connect_to_any(
+    config: &config::Collector,
+    addresses: &[SocketAddr],
+    kept_port: u16,
+) -> io::Result<(std::net::UdpSocket, SocketAddr)> {
+    let mut error = None;
+    for &peer in addresses {
+        match connect(config, peer, kept_port) {
+            Ok(socket) => return Ok((socket, peer)),
+            Err(e) => error = error.or(Some(e)),
+        }
+    }
+    Err(error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
 /// A socket to the peer, with the source that is configured, or else the port that was used before.
-pub fn connect(
+fn connect(
     config: &config::Collector,
     peer: SocketAddr,
     kept_port: u16,
@@ -173,4 +190,69 @@ fn errors_heard(socket: &SockRef<'_>) -> u64 {
         heard += 1;
     }
     heard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Endpoint, Host, Protocol};
+    use std::num::NonZeroU16;
+    use std::time::{Duration, Instant};
+
+    fn config() -> config::Collector {
+        let endpoint = Endpoint {
+            host: Host::Name("collector.example".to_owned()),
+            port: NonZeroU16::new(9).unwrap(),
+        };
+        config::Collector::new("noc".to_owned(), endpoint, Protocol::Ipfix)
+    }
+
+    #[test]
+    fn an_address_to_which_there_is_no_way_is_passed_over() {
+        // Nobody may send to all without asking for it.
+        let barred: SocketAddr = "255.255.255.255:9".parse().unwrap();
+        let own: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let (_, peer) = connect_to_any(&config(), &[barred, own], 0).unwrap();
+        assert_eq!(peer, own);
+        let error = connect_to_any(&config(), &[barred, barred], 0).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EACCES));
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_said_by_name() {
+        let mut config = config();
+        config.source_interface = Some("no-such-if0".to_owned());
+        let own = ["127.0.0.1:9".parse().unwrap()];
+        let error = connect_to_any(&config, &own, 0).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("cannot send by source-interface no-such-if0: "),
+            "{text}"
+        );
+    }
+
+    /// The error of an earlier datagram is told from that of this one, and counted once.
+    #[test]
+    fn refusals_are_counted_and_leave_the_socket_as_it_was() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = std::net::UdpSocket::bind(address).unwrap();
+            let peer = listener.local_addr().unwrap();
+            let (socket, _) = connect_to_any(&config(), &[peer], 0).unwrap();
+            drop(listener);
+            socket.send(b"refused").unwrap();
+            let patience = Instant::now() + Duration::from_secs(10);
+            let error = loop {
+                if let Err(error) = socket.send(b"refused") {
+                    break error;
+                }
+                assert!(Instant::now() < patience, "no refusal is heard");
+            };
+            let Trouble::Refused(heard) = trouble(&socket, &error) else {
+                panic!("{error}");
+            };
+            assert!(heard >= 1);
+            assert!(socket.take_error().unwrap().is_none());
+            socket.send(b"taken").unwrap();
+        }
+    }
 }

@@ -60,6 +60,8 @@ pub struct Transport {
     buffer: Vec<u8>,
     /// When the collector was last heard to refuse, and templates last sent because of that.
     doubt: Option<(Instant, Instant)>,
+    /// The doubt is over, and nobody was told of it so far.
+    came_back: bool,
     status: Arc<Mutex<CollectorStatus>>,
     continuity: Continuity,
 }
@@ -80,21 +82,7 @@ impl Transport {
     ) -> io::Result<Self> {
         let addresses = resolver.locate().await?;
         let kept_port = super::lock(continuity).port;
-        let mut found = None;
-        let mut error = None;
-        for peer in addresses {
-            match socket::connect(config, peer, kept_port) {
-                Ok(socket) => {
-                    found = Some((socket, peer));
-                    break;
-                }
-                // What is wrong with the best one is what there is to say.
-                Err(e) => error = error.or(Some(e)),
-            }
-        }
-        let Some((socket, peer)) = found else {
-            return Err(error.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
-        };
+        let (socket, peer) = socket::connect_to_any(config, &addresses, kept_port)?;
         resolver.uses(peer);
         // Only now: nobody else sends from this port any more.
         let mut continuity = *super::lock(continuity);
@@ -162,6 +150,7 @@ impl Transport {
             follows_path: config.max_message_size.is_none(),
             buffer: Vec::new(),
             doubt: None,
+            came_back: false,
             status,
             continuity,
         })
@@ -184,6 +173,12 @@ impl Transport {
             process_sequence: self.process.as_ref().map_or(0, Session::sequence),
             ..self.continuity
         }
+    }
+
+    /// Whether the collector refused for a while and does no more, since this was asked last: it may
+    /// have begun anew, and know nothing.
+    pub fn came_back(&mut self) -> bool {
+        std::mem::take(&mut self.came_back)
     }
 
     /// Whether the path takes less by now than the messages have.
@@ -298,6 +293,7 @@ impl Transport {
         if let Some((refused, told)) = self.doubt {
             if refused.elapsed() > DOUBT {
                 self.doubt = None;
+                self.came_back = true;
             } else if told.elapsed() >= TEMPLATES_IN_DOUBT {
                 self.doubt = Some((refused, Instant::now()));
                 self.resend_templates();

@@ -394,6 +394,8 @@ fn owned(flow: &FlowJson<'_>) -> FlowJson<'static> {
         sampling: flow.sampling,
         duplicate: flow.duplicate,
         agent: flow.agent,
+        packets_scaled: flow.packets_scaled,
+        bytes_scaled: flow.bytes_scaled,
     }
 }
 

@@ -6,11 +6,12 @@ use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use ebpfix_probes::abi::{FlowId, FlowMetrics, FlowRecord, HashedRecord};
+use ebpfix_probes::table;
 
 use super::duplicates::Owners;
 use super::index::Index;
 use super::policy::{DuplicatesMode, Policy, Timeouts};
-use super::row::{DUPLICATE, LIVE, NONE, OWNER, Row, place};
+use super::row::{DUPLICATE, LIVE, NONE, OWNER, Row, Rows, place};
 use super::wheel::Wheel;
 use crate::ledger::Count;
 use crate::record::{FlowEndReason, Record, UnixTime};
@@ -88,18 +89,16 @@ impl AddAssign for Movement {
 
 /// Records that are looked up together, so that the processor waits for their rows' memory once and
 /// not for each.
-const GROUP: usize = 16;
+const GROUP: usize = 32;
 /// Of a full cache this part is picked at a time to go next, so that a new flow pays for looking at
 /// this many rows.
 const VICTIMS_PART: usize = 16;
 /// Rows that suggest what to pick.
 const VICTIMS_SAMPLE: usize = 1024;
-/// Rows of the first allocation.
-const FIRST_ROWS: usize = 64;
 
 /// All flows that have not ended, at most [`Policy::max_flows`].
 ///
-/// One row a flow: 120 octets, and 8 to 16 in the index, as much again where duplicates are looked
+/// One row a flow: 128 octets, and 8 to 16 in the index, as much again where duplicates are looked
 /// for; allocated as flows come. A row is found by the kernel's keyed hash and the whole Flow Key;
 /// two flows of one hash are two flows.
 ///
@@ -115,9 +114,7 @@ const FIRST_ROWS: usize = 64;
 pub struct FlowCache {
     policy: Policy,
     timeouts: Timeouts,
-    rows: Vec<Row>,
-    /// The length of `rows`.
-    row_count: u32,
+    rows: Rows,
     /// The first free row.
     free: u32,
     /// Rows that hold a flow.
@@ -136,8 +133,7 @@ impl FlowCache {
         Self {
             policy,
             timeouts: Timeouts::from(&policy),
-            rows: Vec::new(),
-            row_count: 0,
+            rows: Rows::default(),
             free: NONE,
             live: 0,
             index: Index::new(max),
@@ -164,7 +160,7 @@ impl FlowCache {
 
     /// Octets of memory allocated.
     pub fn memory(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>()
+        self.rows.memory()
             + self.index.memory()
             + self.owners.as_ref().map_or(0, Owners::memory)
             + self.wheel.memory()
@@ -173,26 +169,19 @@ impl FlowCache {
 
     /// The flows with a record in progress, in no particular order.
     pub fn flows(&self) -> impl Iterator<Item = HeldFlow<'_>> {
-        self.flows_in(0..self.rows.len())
+        self.rows.iter().filter_map(in_progress)
     }
 
     /// Rows that there are, in use or not: places for [`flows_in`](Self::flows_in).
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        place(self.rows.len())
     }
 
     /// Those of [`flows`](Self::flows) that are in these rows: for who looks at all of them a part at a
     /// time. A flow keeps its row while it lives; what is beyond the last row is nothing.
     pub fn flows_in(&self, rows: Range<usize>) -> impl Iterator<Item = HeldFlow<'_>> {
-        let end = rows.end.min(self.rows.len());
-        let in_progress = self.rows[rows.start.min(end)..end]
-            .iter()
-            .filter(|row| row.is(LIVE) && !row.metrics.is_empty());
-        in_progress.map(|row| HeldFlow {
-            id: &row.id,
-            metrics: &row.metrics,
-            duplicate: row.is(DUPLICATE),
-        })
+        rows.map_while(|row| self.rows.get(u32::try_from(row).ok()?))
+            .filter_map(in_progress)
     }
 
     /// What all records in progress have counted: what the ledger says the cache holds. Looks at
@@ -213,9 +202,9 @@ impl FlowCache {
     ) -> Movement {
         let mut moved = Movement::default();
         for group in batch.chunks(GROUP) {
-            self.fetch(group);
-            for record in group {
-                self.add(record, now_ns, ended, &mut moved);
+            let likely = self.fetch(group);
+            for (record, likely) in group.iter().zip(likely) {
+                self.add(record, likely, now_ns, ended, &mut moved);
             }
         }
         moved
@@ -255,10 +244,10 @@ impl FlowCache {
         let mut moved = Movement::default();
         for row in rows {
             let Ok(row) = u32::try_from(row) else { break };
-            if row >= self.row_count {
+            if row >= self.rows.len() {
                 break;
             }
-            if self.rows[place(row)].is(LIVE) {
+            if self.rows[row].is(LIVE) {
                 self.end(row, FlowEndReason::ForcedEnd, ended, &mut moved);
             }
         }
@@ -269,9 +258,9 @@ impl FlowCache {
     /// given its index takes nothing over. Looks at every row.
     pub fn end_interface(&mut self, if_index: u32, ended: &mut Vec<EndedFlow>) -> Movement {
         let mut moved = Movement::default();
-        for row in 0..self.row_count {
-            let Row { id, .. } = &self.rows[place(row)];
-            if self.rows[place(row)].is(LIVE) && id.if_index == if_index {
+        for row in 0..self.rows.len() {
+            let Row { id, .. } = &self.rows[row];
+            if self.rows[row].is(LIVE) && id.if_index == if_index {
                 self.end(row, FlowEndReason::ForcedEnd, ended, &mut moved);
             }
         }
@@ -287,8 +276,8 @@ impl FlowCache {
             self.make_room(ended, &mut moved);
         }
         self.victims = Vec::new();
-        let max_rows = policy.max_flows.get().max(self.row_count);
-        let entries = (0..).zip(&self.rows).filter(|(_, row)| row.is(LIVE));
+        let max_rows = policy.max_flows.get().max(self.rows.len());
+        let entries = self.rows.numbered().filter(|(_, row)| row.is(LIVE));
         self.index = Index::with(
             max_rows,
             self.len(),
@@ -297,8 +286,8 @@ impl FlowCache {
         self.set_owners(owners(&policy, max_rows));
         self.policy = policy;
         self.timeouts = Timeouts::from(&policy);
-        for row in 0..self.row_count {
-            if self.rows[place(row)].is(LIVE) {
+        for row in 0..self.rows.len() {
+            if self.rows[row].is(LIVE) {
                 self.wheel.take_off(&mut self.rows, row);
                 self.hang(row);
             }
@@ -310,12 +299,13 @@ impl FlowCache {
     /// looked for duplicates so far.
     fn set_owners(&mut self, owners: Option<Owners>) {
         let claims = if self.owners.is_some() { OWNER } else { LIVE };
-        let claiming: Vec<u32> = (0..)
-            .zip(&self.rows)
+        let claiming: Vec<u32> = self
+            .rows
+            .numbered()
             .filter(|(_, row)| row.is(claims))
             .map(|(at, _)| at)
             .collect();
-        for row in &mut self.rows {
+        for row in self.rows.iter_mut() {
             row.state &= if owners.is_some() { !OWNER } else { LIVE };
         }
         self.owners = owners;
@@ -324,31 +314,27 @@ impl FlowCache {
         }
     }
 
-    /// Loads the memory that a group of records will need. Loads of one step do not wait for each
-    /// other.
-    fn fetch(&self, group: &[HashedRecord]) {
+    /// Loads the memory that a group of records will need, and says which row each most likely
+    /// belongs to. Loads of one step do not wait for each other.
+    fn fetch(&self, group: &[HashedRecord]) -> [u32; GROUP] {
         let victims: &[(u64, u32)] = if self.live < self.policy.max_flows.get() {
             &[]
         } else {
             &self.victims[self.victims.len().saturating_sub(group.len())..]
         };
-        let touch =
-            |row: &Row| row.metrics.bytes ^ u64::from(row.id.src_ip.0[0]) ^ u64::from(row.state);
-        let row = |at: u32| self.rows.get(place(at));
+        let row = |at: u32| self.rows.get(at);
 
         let slots = group.iter().map(|record| self.index.peek(record.hash));
         black_box(slots.fold(0, |a, b| a ^ b));
+        let mut likely = [NONE; GROUP];
+        for (record, likely) in group.iter().zip(&mut likely) {
+            *likely = self.index.likely(record.hash).unwrap_or(NONE);
+        }
         let going = victims.iter().filter_map(|&(_, at)| row(at));
         black_box(going.map(touch).fold(0, |a, b| a ^ b));
 
         let mut sum = 0;
-        for HashedRecord { record, hash, .. } in group {
-            // The first row whose tag fits is it, nearly always.
-            let mut likely = NONE;
-            self.index.find(*hash, |at| {
-                likely = at;
-                true
-            });
+        for (HashedRecord { record, .. }, &likely) in group.iter().zip(&likely) {
             match (row(likely), &self.owners) {
                 (Some(row), _) => sum ^= touch(row),
                 (None, Some(owners)) => sum ^= u64::from(owners.peek(&record.id)),
@@ -368,12 +354,14 @@ impl FlowCache {
             }
         }
         black_box(sum);
+        likely
     }
 
     #[inline]
     fn add(
         &mut self,
         hashed: &HashedRecord,
+        likely: u32,
         now_ns: u64,
         ended: &mut Vec<EndedFlow>,
         moved: &mut Movement,
@@ -386,14 +374,24 @@ impl FlowCache {
         if metrics.is_empty() {
             return;
         }
-        let metrics = with_times(metrics, now_ns);
-        moved.taken += count(&metrics);
-        match self
-            .index
-            .find(*hash, |row| self.rows[place(row)].id == *id)
-        {
-            Some(row) => self.update(row, &metrics, ended, moved),
-            None => self.insert(id, &metrics, *hash, ended, moved),
+        let in_order;
+        let metrics = if has_times(metrics) {
+            metrics
+        } else {
+            in_order = with_times(metrics, now_ns);
+            &in_order
+        };
+        moved.taken += count(metrics);
+        let words = table::words(id);
+        // Since it was looked up, the row may have gone, or have been given to another flow.
+        let is_it = |row: &Row| row.is(LIVE) && row.holds(&words);
+        let found = match self.rows.get(likely) {
+            Some(row) if is_it(row) => Some(likely),
+            _ => self.index.find(*hash, |row| self.rows[row].holds(&words)),
+        };
+        match found {
+            Some(row) => self.update(row, metrics, ended, moved),
+            None => self.insert(id, metrics, *hash, ended, moved),
         }
     }
 
@@ -405,7 +403,7 @@ impl FlowCache {
         ended: &mut Vec<EndedFlow>,
         moved: &mut Movement,
     ) {
-        let row = &self.rows[place(at)];
+        let row = &self.rows[at];
         let (deadline, reason) = self.timeouts.deadline(&row.id, &row.metrics);
         if metrics.start_mono_time_ns >= deadline {
             self.cut(at, reason, ended, moved);
@@ -413,7 +411,7 @@ impl FlowCache {
             self.cut(at, FlowEndReason::LackOfResources, ended, moved);
         }
 
-        let row = &mut self.rows[place(at)];
+        let row = &mut self.rows[at];
         let begins = row.metrics.is_empty();
         if begins {
             row.metrics = *metrics;
@@ -461,25 +459,16 @@ impl FlowCache {
     fn place_row(&mut self, row: Row) -> u32 {
         if self.free != NONE {
             let at = self.free;
-            self.free = self.rows[place(at)].next;
-            self.rows[place(at)] = row;
+            self.free = self.rows[at].next;
+            self.rows[at] = row;
             return at;
         }
-        if self.rows.len() == self.rows.capacity() {
-            // Doubling, but never beyond what may be needed.
-            let most = place(self.policy.max_flows.get()).saturating_sub(self.rows.len());
-            self.rows
-                .reserve_exact(self.rows.len().max(FIRST_ROWS).min(most).max(1));
-        }
-        let at = self.row_count;
-        self.rows.push(row);
-        self.row_count += 1;
-        at
+        self.rows.push(row, self.policy.max_flows.get())
     }
 
     /// The wheel says that it may be time for a row, which hangs nowhere now.
     fn visit(&mut self, at: u32, now_ns: u64, ended: &mut Vec<EndedFlow>, moved: &mut Movement) {
-        let row = &self.rows[place(at)];
+        let row = &self.rows[at];
         let (deadline, reason) = self.timeouts.deadline(&row.id, &row.metrics);
         if deadline > now_ns {
             let owners = self.owners.as_ref();
@@ -522,7 +511,7 @@ impl FlowCache {
         ended: &mut Vec<EndedFlow>,
         moved: &mut Movement,
     ) {
-        let row = &mut self.rows[place(at)];
+        let row = &mut self.rows[at];
         if row.metrics.is_empty() {
             return;
         }
@@ -551,9 +540,8 @@ impl FlowCache {
             owners.end(&self.rows, at);
         }
         let rows = &self.rows;
-        self.index
-            .remove(at, rows[place(at)].hash, |row| rows[place(row)].hash);
-        let row = &mut self.rows[place(at)];
+        self.index.remove(at, rows[at].hash, |row| rows[row].hash);
+        let row = &mut self.rows[at];
         row.state = 0;
         row.next = self.free;
         self.free = at;
@@ -567,7 +555,7 @@ impl FlowCache {
                 self.pick_victims();
                 continue;
             };
-            let row = &self.rows[place(at)];
+            let row = &self.rows[at];
             if row.is(LIVE) && row.metrics.end_mono_time_ns == last {
                 self.end(at, FlowEndReason::LackOfResources, ended, moved);
                 return;
@@ -579,7 +567,7 @@ impl FlowCache {
     /// a sample of them suggests. However good the sample is, what is picked is the oldest.
     fn pick_victims(&mut self) {
         let last = |row: &Row| row.metrics.end_mono_time_ns;
-        let step = (self.rows.len() / VICTIMS_SAMPLE).max(1);
+        let step = (place(self.rows.len()) / VICTIMS_SAMPLE).max(1);
         let sample = self.rows.iter().step_by(step).filter(|row| row.is(LIVE));
         let mut sample: Vec<u64> = sample.map(last).collect();
         // A sample may miss all flows of a nearly empty cache; then all are picked.
@@ -589,7 +577,7 @@ impl FlowCache {
             let part = sample.len() / VICTIMS_PART;
             *sample.select_nth_unstable(part).1
         };
-        let rows = (0..).zip(&self.rows);
+        let rows = self.rows.numbered();
         let picked = rows.filter(|(_, row)| last(row) <= limit && row.is(LIVE));
         self.victims.clear();
         self.victims.extend(picked.map(|(at, row)| (last(row), at)));
@@ -598,7 +586,7 @@ impl FlowCache {
 
     /// Hangs a row at its deadline.
     fn hang(&mut self, at: u32) {
-        let row = &self.rows[place(at)];
+        let row = &self.rows[at];
         let (deadline, _) = self.timeouts.deadline(&row.id, &row.metrics);
         self.wheel.hang(&mut self.rows, at, deadline);
     }
@@ -606,11 +594,11 @@ impl FlowCache {
     /// Enters a row of the table into the index.
     fn enter(&mut self, at: u32) {
         if self.index.is_full() {
-            let rows = (0..).zip(&self.rows);
+            let rows = self.rows.numbered();
             let others = rows.filter(|&(row, r)| r.is(LIVE) && row != at);
             self.index.grow(others.map(|(row, r)| (row, r.hash)));
         }
-        self.index.insert(at, self.rows[place(at)].hash);
+        self.index.insert(at, self.rows[at].hash);
     }
 
     /// Finds out whether the record that begins in a row is a duplicate.
@@ -625,6 +613,21 @@ fn owners(policy: &Policy, max_rows: u32) -> Option<Owners> {
     (policy.duplicates != DuplicatesMode::Keep).then(|| Owners::new(max_rows))
 }
 
+/// The row's flow, if its record has begun.
+fn in_progress(row: &Row) -> Option<HeldFlow<'_>> {
+    (row.is(LIVE) && !row.metrics.is_empty()).then_some(HeldFlow {
+        id: &row.id,
+        metrics: &row.metrics,
+        duplicate: row.is(DUPLICATE),
+    })
+}
+
+/// Something of both cache lines of a row: brings them into the processor's cache.
+#[inline]
+fn touch(row: &Row) -> u64 {
+    row.metrics.bytes ^ u64::from(row.id.src_ip.0[0])
+}
+
 fn count(metrics: &FlowMetrics) -> Count {
     Count::new(metrics.packets, metrics.bytes)
 }
@@ -632,6 +635,12 @@ fn count(metrics: &FlowMetrics) -> Count {
 /// Whether the sums of two counts fit their 64 bits.
 fn fits(a: &FlowMetrics, b: &FlowMetrics) -> bool {
     a.packets.checked_add(b.packets).is_some() && a.bytes.checked_add(b.bytes).is_some()
+}
+
+/// Whether both times are set, and in order.
+#[inline]
+fn has_times(metrics: &FlowMetrics) -> bool {
+    metrics.start_mono_time_ns != 0 && metrics.end_mono_time_ns >= metrics.start_mono_time_ns
 }
 
 /// The metrics with both times set, and in order.

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use ebpfix_probes::abi::{FlowId, IpAddress};
 
 use super::index::Index;
-use super::row::{DUPLICATE, OWNER, Row, place};
+use super::row::{DUPLICATE, OWNER, Row, Rows};
 
 /// The rows that own their flow. Looked at when a record begins or a row goes, never per packet.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ impl Owners {
     }
 
     /// A record of `row` begins: finds out whether it is a duplicate.
-    pub(super) fn begin(&mut self, rows: &mut [Row], row: u32) {
-        let Row { id, state, .. } = &rows[place(row)];
+    pub(super) fn begin(&mut self, rows: &mut Rows, row: u32) {
+        let Row { id, state, .. } = &rows[row];
         if state & OWNER != 0 || id.is_layer_2() {
             return;
         }
@@ -56,50 +56,50 @@ impl Owners {
             // router that was replaced, and will go first.
             Claim::Same(owner) => {
                 self.index.replace(owner, row, hash);
-                rows[place(owner)].state &= !OWNER;
-                let row = &mut rows[place(row)];
+                rows[owner].state &= !OWNER;
+                let row = &mut rows[row];
                 row.state = row.state & !DUPLICATE | OWNER;
             }
-            Claim::Taken => rows[place(row)].state |= DUPLICATE,
+            Claim::Taken => rows[row].state |= DUPLICATE,
         }
     }
 
     /// Whether the flow of `row`, so far a duplicate, is owned by nobody any more.
-    pub(super) fn is_free(&self, rows: &[Row], row: u32) -> bool {
-        let id = &rows[place(row)].id;
+    pub(super) fn is_free(&self, rows: &Rows, row: u32) -> bool {
+        let id = &rows[row].id;
         self.claim(rows, row, self.keys.hash(id)) == Claim::Free
     }
 
     /// The row goes, and what it owned is free.
-    pub(super) fn end(&mut self, rows: &[Row], row: u32) {
-        let Row { id, state, .. } = &rows[place(row)];
+    pub(super) fn end(&mut self, rows: &Rows, row: u32) {
+        let Row { id, state, .. } = &rows[row];
         if state & OWNER != 0 {
-            let hash_of = |row: u32| self.keys.hash(&rows[place(row)].id);
+            let hash_of = |row: u32| self.keys.hash(&rows[row].id);
             self.index.remove(row, self.keys.hash(id), hash_of);
         }
     }
 
-    fn claim(&self, rows: &[Row], row: u32, hash: u32) -> Claim {
-        let id = &rows[place(row)].id;
+    fn claim(&self, rows: &Rows, row: u32, hash: u32) -> Claim {
+        let id = &rows[row].id;
         match self
             .index
-            .find(hash, |owner| same_flow(&rows[place(owner)].id, id))
+            .find(hash, |owner| same_flow(&rows[owner].id, id))
         {
             None => Claim::Free,
-            Some(owner) if same_view(&rows[place(owner)].id, id) => Claim::Same(owner),
+            Some(owner) if same_view(&rows[owner].id, id) => Claim::Same(owner),
             Some(_) => Claim::Taken,
         }
     }
 
-    fn own(&mut self, rows: &mut [Row], row: u32, hash: u32) {
+    fn own(&mut self, rows: &mut Rows, row: u32, hash: u32) {
         if self.index.is_full() {
             let keys = &self.keys;
-            let owners = (0..).zip(&*rows).filter(|(_, row)| row.is(OWNER));
+            let owners = rows.numbered().filter(|(_, row)| row.is(OWNER));
             self.index
                 .grow(owners.map(|(at, row)| (at, keys.hash(&row.id))));
         }
         self.index.insert(row, hash);
-        let row = &mut rows[place(row)];
+        let row = &mut rows[row];
         row.state = row.state & !DUPLICATE | OWNER;
     }
 }
@@ -124,14 +124,12 @@ impl Keys {
             | u64::from(id.dst_port) << 32
             | u64::from(id.eth_protocol) << 16
             | u64::from(id.transport_protocol);
-        let mut hash = self.0[5];
-        for (word, key) in [src_high, src_low, dst_high, dst_low, rest]
-            .into_iter()
-            .zip(self.0)
-        {
-            hash = fold(hash ^ word, key);
-        }
-        let hash = fold(hash, self.0[5]);
+        let keys = &self.0;
+        // Three products that do not wait for each other.
+        let src = fold(src_high ^ keys[0], src_low ^ keys[1]);
+        let dst = fold(dst_high ^ keys[2], dst_low ^ keys[3]).rotate_left(21);
+        let rest = fold(rest ^ keys[4], keys[5]).rotate_left(42);
+        let hash = fold(src ^ dst ^ rest, keys[5]);
         u32::try_from(hash >> u32::BITS).unwrap_or(0)
     }
 }

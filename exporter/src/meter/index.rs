@@ -78,6 +78,21 @@ impl Index {
         }
     }
 
+    /// The row that [`find`](Self::find) most likely asks about, where it asks at all: hardly a
+    /// branch depends on what is there, so that the processor can look up many at a time.
+    #[inline]
+    pub(super) fn likely(&self, hash: u32) -> Option<u32> {
+        const LOOK: usize = 4;
+        let home = self.home(hash);
+        let mut found = EMPTY;
+        for ahead in (0..LOOK).rev() {
+            let entry = self.slots[(home + ahead) & (self.slots.len() - 1)];
+            let fits = self.tag(entry) == self.tag(hash) && entry != EMPTY;
+            found = if fits { entry } else { found };
+        }
+        (found != EMPTY).then(|| self.row(found))
+    }
+
     /// What stands at the place of `hash`: brings the slot into the processor's cache.
     #[inline]
     pub(super) fn peek(&self, hash: u32) -> u32 {

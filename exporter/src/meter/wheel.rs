@@ -5,7 +5,7 @@
 //! often earlier: packets move a deadline away without touching the wheel, and when its bucket comes
 //! up the row is hung where the deadline then is. A deadline beyond the ring waits in the last bucket.
 
-use super::row::{NONE, Row, place};
+use super::row::{NONE, Row, Rows};
 
 /// Nanoseconds of a tick, as a power of two.
 const TICK_BITS: u32 = 26;
@@ -39,7 +39,7 @@ impl Wheel {
     }
 
     /// Hangs a row that hangs nowhere, to be looked at by `deadline`.
-    pub(super) fn hang(&mut self, rows: &mut [Row], row: u32, deadline: u64) {
+    pub(super) fn hang(&mut self, rows: &mut Rows, row: u32, deadline: u64) {
         let last = self.tick + u64::from(RING - 1);
         let tick = (deadline >> TICK_BITS).clamp(self.tick, last);
         if tick == self.tick {
@@ -52,16 +52,16 @@ impl Wheel {
     }
 
     /// Takes off a row that hangs somewhere.
-    pub(super) fn take_off(&mut self, rows: &mut [Row], row: u32) {
+    pub(super) fn take_off(&mut self, rows: &mut Rows, row: u32) {
         let Row {
             next, prev, bucket, ..
-        } = rows[place(row)];
+        } = rows[row];
         if prev == NONE {
             self.first[usize::from(bucket)] = next;
         } else {
-            rows[place(prev)].next = next;
+            rows[prev].next = next;
         }
-        if let Some(next) = rows.get_mut(place(next)) {
+        if let Some(next) = rows.get_mut(next) {
             next.prev = prev;
             next.bucket = bucket;
         }
@@ -69,7 +69,7 @@ impl Wheel {
 
     /// Takes off a row to be looked at: any row whose deadline is not after `now` comes, some others
     /// too. One that has not reached its deadline is to be hung again.
-    pub(super) fn next_due(&mut self, rows: &mut [Row], now: u64) -> Option<u32> {
+    pub(super) fn next_due(&mut self, rows: &mut Rows, now: u64) -> Option<u32> {
         loop {
             let row = self.first[usize::from(DUE)];
             if row != NONE {
@@ -83,7 +83,7 @@ impl Wheel {
     }
 
     /// Takes off any row. `bucket` is where to look first, 0 at first; it moves on.
-    pub(super) fn next_of_all(&mut self, rows: &mut [Row], bucket: &mut usize) -> Option<u32> {
+    pub(super) fn next_of_all(&mut self, rows: &mut Rows, bucket: &mut usize) -> Option<u32> {
         let rest = self.first.get(*bucket..)?;
         *bucket += rest.iter().position(|&first| first != NONE)?;
         let row = self.first[*bucket];
@@ -92,7 +92,7 @@ impl Wheel {
     }
 
     /// Lets the next bucket come up, if it is time.
-    fn turn(&mut self, rows: &mut [Row], now: u64) -> bool {
+    fn turn(&mut self, rows: &mut Rows, now: u64) -> bool {
         let target = now >> TICK_BITS;
         if self.soonest.is_none_or(|soonest| soonest > now) {
             if self.tick >= target {
@@ -105,18 +105,18 @@ impl Wheel {
         let bucket = bucket(self.tick);
         let first = std::mem::replace(&mut self.first[usize::from(bucket)], NONE);
         self.first[usize::from(DUE)] = first;
-        if let Some(first) = rows.get_mut(place(first)) {
+        if let Some(first) = rows.get_mut(first) {
             first.bucket = DUE;
         }
         true
     }
 
-    fn link(&mut self, rows: &mut [Row], row: u32, bucket: u16) {
+    fn link(&mut self, rows: &mut Rows, row: u32, bucket: u16) {
         let next = std::mem::replace(&mut self.first[usize::from(bucket)], row);
-        if let Some(next) = rows.get_mut(place(next)) {
+        if let Some(next) = rows.get_mut(next) {
             next.prev = row;
         }
-        let row = &mut rows[place(row)];
+        let row = &mut rows[row];
         row.next = next;
         row.prev = NONE;
         row.bucket = bucket;

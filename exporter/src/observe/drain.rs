@@ -291,6 +291,15 @@ impl Drain {
         }
     }
 
+    /// Records of one log that [`read_log`](Self::read_log) takes where they are there, at least:
+    /// where fewer came in all, no more are waiting.
+    pub const SHARE: usize = LOG_BATCH;
+
+    /// Records that the log of one CPU holds.
+    pub fn log_records(&self) -> u32 {
+        self.tables.sizes.log_records
+    }
+
     /// Appends records that wait in the logs to `out`, about `most` of them; returns how many.
     pub fn read_log(&mut self, most: usize, out: &mut Vec<HashedRecord>) -> usize {
         // Here, and not at turns alone: after a suspend every packet until then gets a time before it.

@@ -47,6 +47,14 @@ pub fn command(command: &mut Command) -> String {
                 option(&mut page, argument);
             }
         }
+        if let Some(more) = subcommand.get_after_long_help() {
+            page.control("PP", []);
+            page.control("nf", []);
+            for line in more.to_string().lines() {
+                page.text([roman(line)]);
+            }
+            page.control("fi", []);
+        }
     }
     for (title, entries) in SECTIONS {
         section(&mut page, title);
@@ -338,6 +346,7 @@ mod tests {
             }
         }
         assert!(options > 5, "{options}");
+        assert!(text.contains("src 10.0.0.0/8 and (port 443 or icmp) and not in eth0"));
     }
 
     #[test]

@@ -624,6 +624,12 @@ fn fragments() -> Vec<Case> {
             truncated,
         ),
         Case::ethernet(
+            "IPv6 tiny first fragment with an atomic one in it",
+            v6(FRAGMENT, 0, true, &fragment(TCP, 0, false, tiny)),
+            74,
+            Expected::Flow(with_ports(key_v6(TCP)), facts(64, 56)),
+        ),
+        Case::ethernet(
             "IPv6 first fragment of UDP cut in the ports",
             v6(UDP, 0, true, &segment[..3]),
             58,

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// `exit`.
 pub const EXIT: u64 = 0x95;
@@ -28,6 +28,36 @@ pub fn instruction(code: u8, target: u8, source: u8, offset: i16, immediate: i32
 /// `target = *(u32 *)(source + offset)`.
 pub fn load_word(target: u8, source: u8, offset: i16) -> u64 {
     instruction(0x61, target, source, offset, 0)
+}
+
+/// `target = *(u8 *)(source + offset)`.
+pub fn load_octet(target: u8, source: u8, offset: i16) -> u64 {
+    instruction(0x71, target, source, offset, 0)
+}
+
+/// `target = *(u16 *)(source + offset)`.
+pub fn load_half(target: u8, source: u8, offset: i16) -> u64 {
+    instruction(0x69, target, source, offset, 0)
+}
+
+/// `target = *(u64 *)(source + offset)`.
+pub fn load_double(target: u8, source: u8, offset: i16) -> u64 {
+    instruction(0x79, target, source, offset, 0)
+}
+
+/// `*(u8 *)(target + offset) = source`.
+pub fn store_octet(target: u8, source: u8, offset: i16) -> u64 {
+    instruction(0x73, target, source, offset, 0)
+}
+
+/// `*(u64 *)(target + offset) = source`.
+pub fn store_double(target: u8, source: u8, offset: i16) -> u64 {
+    instruction(0x7b, target, source, offset, 0)
+}
+
+/// `*(u64 *)(target + offset) = value`.
+pub fn set_double(target: u8, offset: i16, value: i32) -> u64 {
+    instruction(0x7a, target, 0, offset, value)
 }
 
 /// `*(u32 *)(target + offset) = source`.
@@ -145,4 +175,85 @@ pub fn load(kind: Kind, name: &CStr, code: &[u64]) -> io::Result<OwnedFd> {
     }
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A program under construction, with jumps to places that have names.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    code: Vec<u64>,
+    /// Name of each place, and the instruction it stands before.
+    places: Vec<(&'static str, usize)>,
+    /// Each jump, and the place it goes to.
+    jumps: Vec<(usize, &'static str)>,
+}
+
+/// When to jump.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum If {
+    /// Always.
+    Always,
+    /// Register and value are equal.
+    Equal(u8, i32),
+    /// Register and value are not equal.
+    NotEqual(u8, i32),
+    /// The first register is greater than the second.
+    Greater(u8, u8),
+}
+
+impl Assembly {
+    /// Appends instructions.
+    pub fn put(&mut self, code: impl IntoIterator<Item = u64>) -> &mut Self {
+        self.code.extend(code);
+        self
+    }
+
+    /// Names the place that has been reached.
+    pub fn place(&mut self, name: &'static str) -> &mut Self {
+        self.places.push((name, self.code.len()));
+        self
+    }
+
+    /// Jumps to the next place of this name.
+    pub fn jump(&mut self, to: &'static str, when: If) -> &mut Self {
+        self.jumps.push((self.code.len(), to));
+        self.put([match when {
+            If::Always => instruction(0x05, 0, 0, 0, 0),
+            If::Equal(register, value) => instruction(0x15, register, 0, 0, value),
+            If::NotEqual(register, value) => instruction(0x55, register, 0, 0, value),
+            If::Greater(a, b) => instruction(0x2d, a, b, 0, 0),
+        }])
+    }
+
+    /// The instructions, every jump with its distance.
+    pub fn finish(&self) -> Vec<u64> {
+        let mut code = self.code.clone();
+        for &(at, to) in &self.jumps {
+            let place = self
+                .places
+                .iter()
+                .filter(|(name, place)| *name == to && *place > at);
+            let place = place.map(|(_, place)| *place).min().expect("a place ahead");
+            let distance = i16::try_from(place - at - 1).expect("a short program");
+            code[at] |= u64::from(distance.cast_unsigned()) << 16;
+        }
+        code
+    }
+}
+
+/// `target = a map`, by its descriptor: two instructions.
+pub fn load_map(target: u8, map: &impl AsRawFd) -> [u64; 2] {
+    const PSEUDO_MAP_FD: u8 = 1;
+    [
+        instruction(0x18, target, PSEUDO_MAP_FD, 0, map.as_raw_fd()),
+        0,
+    ]
+}
+
+/// `target = the address of the only element of an array`, by its descriptor: two instructions.
+pub fn load_element(target: u8, map: &impl AsRawFd) -> [u64; 2] {
+    const PSEUDO_MAP_VALUE: u8 = 2;
+    [
+        instruction(0x18, target, PSEUDO_MAP_VALUE, 0, map.as_raw_fd()),
+        0,
+    ]
 }

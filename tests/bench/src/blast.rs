@@ -19,6 +19,7 @@ use crate::assembly::{
     multiply, or, or_register, remainder, set, set_word, shift_left, shift_right, store_half,
     store_word, to_network, xor,
 };
+use crate::figures::thread_cpu;
 
 /// What is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +30,16 @@ pub struct Blast {
     pub flows: Flows,
     /// In frames of which kind.
     pub frames: Frames,
+}
+
+/// What sending took.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// By the clock on the wall.
+    pub elapsed: Duration,
+    /// CPU time, which others on the same processor add nothing to: of making the packets, and of
+    /// all that the kernel does with them where they come in.
+    pub cpu: Duration,
 }
 
 /// Which flows the packets belong to.
@@ -144,14 +155,17 @@ pub fn prepare(lab: &Lab, namespace: &Namespace, interface: &str) {
 
 impl Blast {
     /// Sends all through the interface, which must be a veth with offloads that is [prepared](prepare).
-    pub fn send(&self, namespace: &Namespace, interface: &str) -> io::Result<Duration> {
+    pub fn send(&self, namespace: &Namespace, interface: &str) -> io::Result<Taken> {
         namespace.enter(|| {
             let index = nix::net::if_::if_nametoindex(interface)?;
             let program = assembly::load(Kind::Xdp, c"blast", &self.program())?;
             let template = self.frames.template();
-            let begin = Instant::now();
+            let (begin, cpu) = (Instant::now(), thread_cpu());
             run(&program, &template, index, self.packets)?;
-            Ok(begin.elapsed())
+            Ok(Taken {
+                elapsed: begin.elapsed(),
+                cpu: thread_cpu().saturating_sub(cpu),
+            })
         })
     }
 

@@ -7,7 +7,8 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -15,14 +16,15 @@ use std::time::Duration;
 
 use ebpfix::meter::{FlowCache, Policy};
 use ebpfix::observe::{
-    AttachMode, Direction, FetcherOptions, FlowFetcher, Interface, NetSpec, Parts, boot_clock_ns,
-    load_net,
+    AttachMode, Direction, Drain, FetcherOptions, FlowFetcher, Interface, NetSpec, Parts,
+    boot_clock_ns, load_net,
 };
 use ebpfix_probes::abi::{DropReason, HashedRecord};
 use ebpfix_tests::{Namespace, runtime};
 
-use crate::figures::{pin_to, thread_cpu_ns};
+use crate::figures::{pin_to, thread_cpu};
 use crate::program::Account;
+use crate::reference::PerCpuHash;
 
 /// What a contender did between attaching and detaching.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,8 +35,8 @@ pub struct Round {
     pub observed: u64,
     /// Records that it read.
     pub records: u64,
-    /// Packets that found no room in the log.
-    pub log_full: u64,
+    /// Packets that found no room, in the log or the hash.
+    pub no_room: u64,
     /// Packets that do not add up. Not zero: something is broken.
     pub astray: u64,
     /// Nanoseconds of CPU for reading the records.
@@ -48,8 +50,20 @@ pub struct Round {
 pub struct Meter {
     /// Which program serves; none: this one.
     pub program: Option<PathBuf>,
-    /// An object file to load instead of the one that it embeds.
-    pub object: Option<PathBuf>,
+    /// What it serves.
+    pub table: Table,
+}
+
+/// Which table packets are counted into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Table {
+    /// That of the object that the program embeds.
+    #[default]
+    Embedded,
+    /// That of this object file.
+    Object(PathBuf),
+    /// A BPF hash per CPU, which ours is compared with.
+    PerCpuHash,
 }
 
 /// The process.
@@ -69,8 +83,14 @@ impl Contender {
             .arg("serve")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        if let Some(object) = &meter.object {
-            command.arg("--object").arg(object);
+        match &meter.table {
+            Table::Embedded => {}
+            Table::Object(object) => {
+                command.arg("--object").arg(object);
+            }
+            Table::PerCpuHash => {
+                command.arg("--per-cpu-hash");
+            }
         }
         let mut child = namespace
             .enter(move || command.spawn())
@@ -119,7 +139,7 @@ impl fmt::Display for Round {
             account: Account { runs, nanoseconds },
             observed,
             records,
-            log_full,
+            no_room,
             astray,
             read_ns,
             merge_ns,
@@ -127,7 +147,7 @@ impl fmt::Display for Round {
         write!(
             f,
             "runs={runs} nanoseconds={nanoseconds} observed={observed} records={records} \
-             log_full={log_full} astray={astray} read_ns={read_ns:.0} merge_ns={merge_ns:.0}"
+             no_room={no_room} astray={astray} read_ns={read_ns:.0} merge_ns={merge_ns:.0}"
         )
     }
 }
@@ -154,7 +174,7 @@ impl Round {
             },
             observed: count("observed"),
             records: count("records"),
-            log_full: count("log_full"),
+            no_room: count("no_room"),
             astray: count("astray"),
             read_ns: number("read_ns"),
             merge_ns: number("merge_ns"),
@@ -162,23 +182,31 @@ impl Round {
     }
 }
 
-/// Pause between two looks into the logs, as the exporter's.
+/// Pause between two looks into the logs.
 const POLL: Duration = Duration::from_millis(5);
 /// Records that one look takes at most, about.
 const READ_AT_ONCE: usize = 32 * 1024;
+/// Records that are read and merged together, about.
+const TOGETHER: usize = 2 * 1024;
 /// Flows that one look at the timeouts ends at most.
 const EXPIRE_AT_ONCE: usize = 16 * 1024;
 /// Flows held: more than any row has.
 const MAX_FLOWS: u32 = 1 << 21;
 
 /// The other side: a meter that obeys its standard input until that ends.
-pub fn serve(object: Option<&Path>) {
+pub fn serve(table: &Table) {
     pin_to(0);
-    let net = object.map_or_else(load_net, |path| {
-        let image = std::fs::read(path);
-        NetSpec::parse(&image.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-    });
-    let mut served = Served::new(net.expect("an object of ours"));
+    let mut served: Box<dyn Served> = match table {
+        Table::Embedded => Box::new(Cache::new(load_net().expect("our object"))),
+        Table::Object(path) => {
+            let image = std::fs::read(path);
+            let image = image.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            Box::new(Cache::new(
+                NetSpec::parse(&image).expect("an object of ours"),
+            ))
+        }
+        Table::PerCpuHash => Box::new(Hash::new()),
+    };
     let (lines, commands) = channel();
     thread::spawn(move || {
         for line in stdin().lines().map_while(Result::ok) {
@@ -195,7 +223,7 @@ pub fn serve(object: Option<&Path>) {
         };
         match commands.recv_timeout(pause) {
             Ok(line) => {
-                let answer = served.obey(&line);
+                let answer = obey(served.as_mut(), &line);
                 println!("{answer}");
                 stdout().flush().expect("somebody reads");
             }
@@ -205,17 +233,92 @@ pub fn serve(object: Option<&Path>) {
     }
 }
 
-struct Served {
-    parts: Parts,
-    programs: Vec<std::os::fd::OwnedFd>,
-    cache: FlowCache,
-    attached: Option<u32>,
-    before: Account,
-    round: Round,
-    records: Vec<HashedRecord>,
+fn obey(served: &mut dyn Served, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[..] {
+        ["attach", interface, direction, mode] => {
+            let interface = runtime().block_on(Interface::find(interface));
+            let direction = match direction {
+                "Ingress" => Direction::Ingress,
+                _ => Direction::Egress,
+            };
+            let mode = match mode {
+                "Tcx" => AttachMode::Tcx,
+                _ => AttachMode::Clsact,
+            };
+            served.attach(&interface.expect("the interface"), direction, mode);
+            "ok".to_owned()
+        }
+        ["detach"] => served.detach().to_string(),
+        _ => panic!("an unknown command: {line}"),
+    }
 }
 
-impl Served {
+/// A table and what reads it.
+trait Served {
+    fn attach(&mut self, interface: &Interface, direction: Direction, mode: AttachMode);
+
+    /// Reads and adds up what waits; returns how many records came.
+    fn look(&mut self) -> usize;
+
+    fn detach(&mut self) -> Round;
+}
+
+/// The exporter's side of any of them.
+struct Side {
+    cache: FlowCache,
+    records: Vec<HashedRecord>,
+    round: Round,
+}
+
+impl Side {
+    fn new() -> Self {
+        Self {
+            cache: FlowCache::new(Policy {
+                max_flows: NonZeroU32::new(MAX_FLOWS).expect("not zero"),
+                ..Policy::default()
+            }),
+            records: Vec::with_capacity(TOGETHER),
+            round: Round::default(),
+        }
+    }
+
+    fn read<T>(&mut self, read: impl FnOnce(&mut Vec<HashedRecord>) -> T) -> T {
+        let begin = thread_cpu();
+        let result = read(&mut self.records);
+        self.round.read_ns += nanoseconds_since(begin);
+        result
+    }
+
+    fn merge(&mut self) -> usize {
+        let begin = thread_cpu();
+        let mut ended = Vec::new();
+        let now = boot_clock_ns();
+        let _ = self.cache.merge(&self.records, now, &mut ended);
+        let _ = self.cache.expire(now, EXPIRE_AT_ONCE, &mut ended);
+        let count = self.records.len();
+        self.records.clear();
+        self.round.merge_ns += nanoseconds_since(begin);
+        self.round.records += count as u64;
+        count
+    }
+}
+
+/// Nanoseconds of CPU since an earlier reading.
+fn nanoseconds_since(begin: Duration) -> f64 {
+    thread_cpu().saturating_sub(begin).as_secs_f64() * 1e9
+}
+
+/// The exporter's own table.
+struct Cache {
+    parts: Parts,
+    programs: Vec<OwnedFd>,
+    attached: Option<u32>,
+    before: Account,
+    side: Side,
+}
+
+impl Cache {
     fn new(net: NetSpec) -> Self {
         let options = FetcherOptions {
             pin_dir: PathBuf::from(format!("/sys/fs/bpf/ebpfix-bench-{}", std::process::id())),
@@ -233,45 +336,44 @@ impl Served {
         Self {
             programs: programs.into(),
             parts: fetcher.into_parts(),
-            cache: FlowCache::new(Policy {
-                max_flows: NonZeroU32::new(MAX_FLOWS).expect("not zero"),
-                ..Policy::default()
-            }),
             attached: None,
             before: Account::default(),
-            round: Round::default(),
-            records: Vec::with_capacity(READ_AT_ONCE),
+            side: Side::new(),
         }
     }
 
-    fn obey(&mut self, line: &str) -> String {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            ["attach", interface, direction, mode] => {
-                self.attach(interface, direction, mode);
-                "ok".to_owned()
-            }
-            ["detach"] => self.detach().to_string(),
-            _ => panic!("an unknown command: {line}"),
-        }
+    fn account(&self) -> Account {
+        let accounts = self.programs.iter();
+        let accounts = accounts.map(|program| Account::of(program).expect("an account"));
+        accounts.fold(Account::default(), |sum, account| Account {
+            runs: sum.runs + account.runs,
+            nanoseconds: sum.nanoseconds + account.nanoseconds,
+        })
     }
+}
 
-    fn attach(&mut self, interface: &str, direction: &str, mode: &str) {
-        let interface = runtime().block_on(Interface::find(interface));
-        let interface = interface.expect("the interface");
-        let direction = match direction {
-            "Ingress" => Direction::Ingress,
-            _ => Direction::Egress,
-        };
-        let mode = match mode {
-            "Tcx" => AttachMode::Tcx,
-            _ => AttachMode::Clsact,
-        };
-        self.round = Round::default();
+impl Served for Cache {
+    fn attach(&mut self, interface: &Interface, direction: Direction, mode: AttachMode) {
+        self.side.round = Round::default();
         self.before = self.account();
-        let attached = self.parts.probes.attach_to(&interface, &[direction], mode);
+        let probes = &mut self.parts.probes;
+        let attached = probes.attach_to(interface, &[direction], mode);
         attached.expect("to attach");
         self.attached = Some(interface.index);
+    }
+
+    fn look(&mut self) -> usize {
+        let mut read = 0;
+        while read < READ_AT_ONCE {
+            let drain = &mut self.parts.drain;
+            self.side.read(|records| drain.read_log(TOGETHER, records));
+            let count = self.side.merge();
+            read += count;
+            if count < Drain::SHARE {
+                break;
+            }
+        }
+        read
     }
 
     fn detach(&mut self) -> Round {
@@ -280,44 +382,69 @@ impl Served {
         }
         while self.look() > 0 {}
         let turned = self.parts.turn.turn().expect("to wait for the programs");
-        let settlement = self.parts.drain.settle(&turned, &mut self.records);
-        self.merge();
-        self.round.account = self.account().since(self.before);
-        self.round.observed = settlement.observed.packets;
-        self.round.log_full = settlement.dropped[DropReason::LogFull as usize].packets;
-        self.round.astray = settlement.unaccounted.packets + settlement.surplus.packets;
-        self.round
+        let drain = &mut self.parts.drain;
+        let settlement = self.side.read(|records| drain.settle(&turned, records));
+        self.side.merge();
+        Round {
+            account: self.account().since(self.before),
+            observed: settlement.observed.packets,
+            no_room: settlement.dropped[DropReason::LogFull as usize].packets,
+            astray: settlement.unaccounted.packets + settlement.surplus.packets,
+            ..self.side.round
+        }
     }
+}
 
-    /// Reads and adds up what waits; returns how many records came.
-    fn look(&mut self) -> usize {
-        let begin = thread_cpu_ns();
-        self.parts.drain.read_log(READ_AT_ONCE, &mut self.records);
-        self.round.read_ns += thread_cpu_ns() - begin;
-        self.merge()
-    }
+/// The table that the exporter's is compared with.
+struct Hash {
+    table: PerCpuHash,
+    before: Account,
+    side: Side,
+}
 
-    fn merge(&mut self) -> usize {
-        let begin = thread_cpu_ns();
-        let mut ended = Vec::new();
-        let now = boot_clock_ns();
-        let _ = self.cache.merge(&self.records, now, &mut ended);
-        let _ = self.cache.expire(now, EXPIRE_AT_ONCE, &mut ended);
-        let count = self.records.len();
-        self.records.clear();
-        self.round.merge_ns += thread_cpu_ns() - begin;
-        self.round.records += count as u64;
-        count
+impl Hash {
+    fn new() -> Self {
+        Self {
+            table: PerCpuHash::new().expect("the reference"),
+            before: Account::default(),
+            side: Side::new(),
+        }
     }
 
     fn account(&self) -> Account {
-        let accounts = self
-            .programs
-            .iter()
-            .map(|program| Account::of(program).expect("an account"));
-        accounts.fold(Account::default(), |sum, account| Account {
-            runs: sum.runs + account.runs,
-            nanoseconds: sum.nanoseconds + account.nanoseconds,
-        })
+        Account::of(self.table.program()).expect("an account")
+    }
+}
+
+impl Served for Hash {
+    fn attach(&mut self, interface: &Interface, direction: Direction, mode: AttachMode) {
+        assert_eq!(mode, AttachMode::Tcx, "the reference is attached by TCX");
+        self.side.round = Round::default();
+        self.before = self.account();
+        self.table.attach(interface.index, direction);
+    }
+
+    fn look(&mut self) -> usize {
+        0
+    }
+
+    fn detach(&mut self) -> Round {
+        self.table.detach();
+        self.table.turn().expect("to turn the generation");
+        let table = &self.table;
+        let read = self.side.read(|records| table.read(records));
+        read.expect("to read the hash");
+        let records = self.side.records.iter();
+        let counted: u64 = records.map(|record| record.record.metrics.packets).sum();
+        self.side.merge();
+        let account = self.account().since(self.before);
+        let no_room = self.table.without_room().expect("the count");
+        Round {
+            account,
+            observed: account.runs,
+            no_room,
+            astray: account.runs.abs_diff(counted + no_room),
+            ..self.side.round
+        }
     }
 }

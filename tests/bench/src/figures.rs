@@ -1,5 +1,7 @@
 //! Of several readings the least and the one in the middle.
 
+use std::time::Duration;
+
 /// The least; infinite where there is none.
 pub fn least(readings: &[f64]) -> f64 {
     readings.iter().copied().fold(f64::INFINITY, f64::min)
@@ -31,10 +33,8 @@ pub fn pin_to(from_last: usize) {
     }
 }
 
-/// CPU time of the calling thread, in nanoseconds.
-#[allow(clippy::cast_precision_loss, reason = "a figure to read")]
-pub fn thread_cpu_ns() -> f64 {
+/// CPU time of the calling thread.
+pub fn thread_cpu() -> Duration {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
-    let time = time.expect("a clock");
-    time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64
+    Duration::from(time.expect("a clock"))
 }

@@ -12,8 +12,12 @@ pub mod assembly;
 mod blast;
 mod contender;
 pub mod figures;
+mod log;
 mod program;
+pub mod records;
+mod reference;
 
-pub use blast::{Blast, Flows, Frames, prepare};
-pub use contender::{Contender, Meter, Round, serve};
+pub use blast::{Blast, Flows, Frames, Taken, prepare};
+pub use contender::{Contender, Meter, Round, Table, serve};
+pub use log::Log;
 pub use program::{Account, BpfStats, attach_tcx, load_empty, load_redirect};

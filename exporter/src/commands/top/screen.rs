@@ -113,3 +113,86 @@ fn give_back() {
         let _ = disable_raw_mode();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Output};
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    /// A terminal by tmux; gone when dropped.
+    struct Tmux(String);
+
+    impl Tmux {
+        fn run(&self, arguments: &[&str]) -> Output {
+            Command::new("tmux")
+                .args(["-u", "-L", &self.0])
+                .args(arguments)
+                .env_remove("TMUX")
+                .output()
+                .unwrap_or_else(|error| panic!("tmux does not run ({error}): run `make setup`"))
+        }
+
+        /// Waits for a screen that has this.
+        fn wait(&self, part: &str) -> String {
+            let began = Instant::now();
+            let mut last = String::new();
+            while began.elapsed() < Duration::from_secs(20) {
+                let output = self.run(&["capture-pane", "-p"]);
+                last = String::from_utf8_lossy(&output.stdout).into_owned();
+                if last.contains(part) {
+                    return last;
+                }
+                sleep(Duration::from_millis(30));
+            }
+            panic!("{part:?} is not on the screen:\n{last}");
+        }
+    }
+
+    impl Drop for Tmux {
+        fn drop(&mut self) {
+            let _ = self.run(&["kill-server"]);
+        }
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_can_be_read() {
+        let tmux = Tmux(format!("ebpfix-unit-{}", std::process::id()));
+        let itself = std::env::current_exe().unwrap();
+        let command = format!(
+            "RUST_BACKTRACE=0 {} --exact commands::top::screen::tests::takes_the_terminal_and_panics --ignored --nocapture; stty -a; exec sh",
+            itself.display()
+        );
+        let started = tmux.run(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "80",
+            "-y",
+            "40",
+            &command,
+        ]);
+        assert!(started.status.success(), "{started:?}");
+        let _ = tmux.wait("the screen that was taken");
+        let after = tmux.wait(" icanon");
+        assert!(after.contains("a defect, to be read"), "{after}");
+        assert!(!after.contains("the screen that was taken"), "{after}");
+        let state = tmux.run(&["display-message", "-p", "#{cursor_flag}#{alternate_on}"]);
+        assert_eq!(String::from_utf8_lossy(&state.stdout), "10\n");
+    }
+
+    #[test]
+    #[ignore = "it needs a terminal, and fails: the test above runs it"]
+    fn takes_the_terminal_and_panics() {
+        let mut screen = Screen::open().unwrap();
+        let text = ratatui::text::Line::raw("the screen that was taken");
+        screen
+            .draw(|frame| frame.render_widget(text, frame.area()))
+            .unwrap();
+        sleep(Duration::from_secs(1));
+        panic!("a defect, to be read");
+    }
+}

@@ -7,13 +7,14 @@
 #![allow(clippy::cast_precision_loss, reason = "figures to read")]
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use clap::{Parser, Subcommand};
 use ebpfix::observe::{AttachMode, Direction, embedded_object};
 use ebpfix_bench::figures::{least, median, pin_to};
 use ebpfix_bench::{
-    Account, Blast, BpfStats, Contender, Flows, Frames, Meter, Round, attach_tcx, load_empty,
-    load_redirect, serve,
+    Account, Blast, BpfStats, Contender, Flows, Frames, Meter, Round, Table, attach_tcx,
+    load_empty, load_redirect, serve,
 };
 use ebpfix_tests::{Lab, Namespace, VethOptions};
 
@@ -37,6 +38,9 @@ struct Arguments {
     /// several times)
     #[arg(long, value_name = "PROGRAM")]
     against: Vec<PathBuf>,
+    /// Compare with a BPF hash per CPU too, where the packets are IPv4 without tags, coming in
+    #[arg(long)]
+    per_cpu_hash: bool,
     /// Write the object that this build embeds to a file, and do nothing else
     #[arg(long, value_name = "FILE")]
     save_object: Option<PathBuf>,
@@ -51,6 +55,8 @@ enum Role {
     Serve {
         #[arg(long)]
         object: Option<PathBuf>,
+        #[arg(long)]
+        per_cpu_hash: bool,
     },
 }
 
@@ -62,6 +68,17 @@ struct Row {
     frames: Frames,
     hook: Hook,
     mode: AttachMode,
+    /// Processors that packets come in by at the same time.
+    processors: u32,
+}
+
+impl Row {
+    /// Whether the reference can take part.
+    fn suits_reference(&self) -> bool {
+        matches!(self.frames, Frames::Ipv4 | Frames::Syn)
+            && matches!(self.hook, Hook::Ingress)
+            && self.mode == AttachMode::Tcx
+    }
 }
 
 /// Where the packets are observed.
@@ -84,6 +101,14 @@ const fn row(name: &'static str, flows: Flows, frames: Frames) -> Row {
         frames,
         hook: Hook::Ingress,
         mode: AttachMode::Tcx,
+        processors: 1,
+    }
+}
+
+const fn by_two(name: &'static str, flows: Flows) -> Row {
+    Row {
+        processors: 2,
+        ..row(name, flows, Frames::Ipv4)
     }
 }
 
@@ -97,7 +122,7 @@ const fn hooked(name: &'static str, hook: Hook, mode: AttachMode) -> Row {
 
 const THOUSAND: Flows = Flows::Uniform(1_000);
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 18] = [
     row("1", Flows::Uniform(1), Frames::Ipv4),
     row("1k", THOUSAND, Frames::Ipv4),
     row("16k", Flows::Uniform(16_000), Frames::Ipv4),
@@ -105,6 +130,9 @@ const ROWS: [Row; 15] = [
     row("1m", Flows::Uniform(1_000_000), Frames::Ipv4),
     row("zipf-256k", Flows::Zipf(18), Frames::Ipv4),
     row("syn", Flows::New, Frames::Syn),
+    by_two("1k-by-2", THOUSAND),
+    by_two("16k-by-2", Flows::Uniform(16_000)),
+    by_two("256k-by-2", Flows::Uniform(256_000)),
     row("ipv6", THOUSAND, Frames::Ipv6),
     row("vlan", THOUSAND, Frames::Vlan),
     row("qinq", THOUSAND, Frames::QinQ),
@@ -121,8 +149,16 @@ fn all_rows() -> Vec<String> {
 
 fn main() {
     let arguments = Arguments::parse();
-    if let Some(Role::Serve { object }) = arguments.role {
-        serve(object.as_deref());
+    if let Some(Role::Serve {
+        object,
+        per_cpu_hash,
+    }) = arguments.role
+    {
+        serve(&match object {
+            Some(object) => Table::Object(object),
+            None if per_cpu_hash => Table::PerCpuHash,
+            None => Table::Embedded,
+        });
         return;
     }
     if let Some(path) = arguments.save_object {
@@ -133,7 +169,7 @@ fn main() {
     let mut builds = vec![("this build".to_owned(), Meter::default())];
     for object in arguments.object {
         let meter = Meter {
-            object: Some(object.clone()),
+            table: Table::Object(object.clone()),
             ..Meter::default()
         };
         builds.push((name_of(&object), meter));
@@ -145,16 +181,21 @@ fn main() {
         };
         builds.push((name_of(&program), meter));
     }
+    if arguments.per_cpu_hash {
+        let meter = Meter {
+            table: Table::PerCpuHash,
+            ..Meter::default()
+        };
+        builds.push(("per-CPU hash".to_owned(), meter));
+    }
     let _stats = BpfStats::on().expect("root");
-    // The meters have the last processor.
-    pin_to(1);
     println!(
         "{} packets a run, {} rounds in turns; least and median; net of an empty program on the \
          same packets; ratio: median of net beside the first build in the same round\n",
         arguments.packets, arguments.rounds
     );
     println!(
-        "| row | build | BPF ns/packet | empty | net | net, median | ratio | read ns/packet | merge ns/packet | records/packet | no room in the log |"
+        "| row | build | BPF ns/packet | empty | net | net, median | ratio | read ns/packet | merge ns/packet | records/packet | no room |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for row in rows {
@@ -163,6 +204,10 @@ fn main() {
             flows: row.flows,
             frames: row.frames,
         };
+        let fits = |(_, meter): &&(String, Meter)| {
+            meter.table != Table::PerCpuHash || row.suits_reference()
+        };
+        let builds: Vec<_> = builds.iter().filter(fits).collect();
         measure(row, blast, arguments.rounds.max(1), &builds);
     }
 }
@@ -193,7 +238,7 @@ impl Reading {
     }
 }
 
-fn measure(row: Row, blast: Blast, rounds: u32, builds: &[(String, Meter)]) {
+fn measure(row: Row, blast: Blast, rounds: u32, builds: &[&(String, Meter)]) {
     let track = Track::new(row.hook);
     let mut contenders: Vec<Contender> = builds
         .iter()
@@ -202,13 +247,13 @@ fn measure(row: Row, blast: Blast, rounds: u32, builds: &[(String, Meter)]) {
     let mut readings: Vec<Vec<Reading>> = vec![Vec::new(); builds.len()];
     // One more: the first is to warm up.
     for number in 0..=rounds {
-        let empty = track.empty(blast);
+        let empty = track.empty(blast, row.processors);
         // Who begins changes.
         let first = number as usize % builds.len();
         for place in (0..builds.len()).map(|place| (place + first) % builds.len()) {
             let contender = &mut contenders[place];
             contender.attach(track.device, track.direction, row.mode);
-            track.send(blast);
+            track.send(blast, row.processors);
             let round = contender.detach();
             assert_eq!(round.astray, 0, "packets that do not add up: {round}");
             check_number(round.observed, blast);
@@ -217,7 +262,7 @@ fn measure(row: Row, blast: Blast, rounds: u32, builds: &[(String, Meter)]) {
             }
         }
     }
-    for ((name, _), own) in builds.iter().zip(&readings) {
+    for ((name, _), own) in builds.iter().copied().zip(&readings) {
         let all = |value: &dyn Fn(&Reading) -> f64| own.iter().map(value).collect::<Vec<f64>>();
         let cost = least(&all(&|r| r.round.account.per_run()));
         let empty = least(&all(&|r| r.empty));
@@ -229,9 +274,9 @@ fn measure(row: Row, blast: Blast, rounds: u32, builds: &[(String, Meter)]) {
         let read = all(&|r| r.by_packet(r.round.read_ns));
         let merge = all(&|r| r.by_packet(r.round.merge_ns));
         let records = all(&|r| r.by_packet(r.round.records as f64));
-        let log_full: u64 = own.iter().map(|r| r.round.log_full).sum();
+        let no_room: u64 = own.iter().map(|r| r.round.no_room).sum();
         println!(
-            "| {} | {name} | {cost:.0} | {empty:.0} | {:.0} | {:.0} | {:.3} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} | {log_full} |",
+            "| {} | {name} | {cost:.0} | {empty:.0} | {:.0} | {:.0} | {:.3} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} | {no_room} |",
             row.name,
             cost - empty,
             median(&all(&Reading::net)),
@@ -309,20 +354,34 @@ impl Track {
         }
     }
 
-    fn send(&self, blast: Blast) {
-        let sent = blast.send(&self.namespace, ENTRY);
-        sent.unwrap_or_else(|error| panic!("the generator: {error}"));
+    /// Sends all packets, from so many processors a part each.
+    fn send(&self, blast: Blast, processors: u32) {
+        let part = |number: u32| Blast {
+            packets: blast.packets * (number + 1) / processors
+                - blast.packets * number / processors,
+            ..blast
+        };
+        thread::scope(|scope| {
+            for number in 0..processors {
+                scope.spawn(move || {
+                    // The meters have the last processor; only a second stream comes in there too.
+                    pin_to(usize::from(number == 0));
+                    let sent = part(number).send(&self.namespace, ENTRY);
+                    sent.unwrap_or_else(|error| panic!("the generator: {error}"));
+                });
+            }
+        });
     }
 
     /// Nanoseconds per packet of the empty program.
-    fn empty(&self, blast: Blast) -> f64 {
+    fn empty(&self, blast: Blast, processors: u32) -> f64 {
         let (program, _link) = self.namespace.enter(|| {
             let program = load_empty();
             let index = nix::net::if_::if_nametoindex(self.device).expect("the device");
             let link = attach_tcx(&program, index, self.direction);
             (program, link)
         });
-        self.send(blast);
+        self.send(blast, processors);
         let account = Account::of(&program).expect("an account");
         check_number(account.runs, blast);
         account.per_run()
