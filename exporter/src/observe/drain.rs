@@ -18,11 +18,14 @@ use ebpfix_probes::abi::{
 };
 use std::io;
 use std::mem::offset_of;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Records read from one log before its position is given back to the kernel.
 const LOG_BATCH: usize = 512;
+
+/// Differences of the clocks' distance below this are of its measuring.
+const CLOCK_NOISE_NS: u64 = 1_000_000;
 
 /// The tables, mapped.
 pub struct Tables {
@@ -31,6 +34,8 @@ pub struct Tables {
     aggregated_flows: Mapped<Set>,
     direct_flows: Mapped<HashedRecord>,
     sizes: Sizes,
+    /// How far the boot clock is ahead of the monotonic one, as the ticks' origin has it.
+    suspended_ns: Mutex<u64>,
 }
 
 /// Reads the tables. One at a time.
@@ -114,6 +119,7 @@ impl Tables {
                 elements(sizes.cpus * sizes.log_records),
             )?,
             sizes,
+            suspended_ns: Mutex::new(boot_offset_ns()),
         })
     }
 
@@ -155,20 +161,21 @@ impl Tables {
         });
     }
 
-    /// Tells the programs when the kernel's ticks are, by the boot clock. To be called now and then,
-    /// for that changes by a suspend.
-    fn follow_clocks(&self, ticks: &Ticks) {
+    /// Tells the programs when the kernel's ticks are, by the boot clock. To be called now and then.
+    fn follow_ticks(&self, ticks: &Ticks) {
         let Ok(tick) = ticks.last() else {
-            // What the programs were told last is right until the machine is suspended.
+            // What the programs were told last is right until the clocks drift apart.
             return;
         };
+        let mut suspended = self.suspended();
+        *suspended = boot_offset_ns();
         let length = u64::from(ticks.length_ns());
         let word = self.control.word(0, offset_of!(Control, tick_ns));
         let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             Some(word & !0xffff_ffff | length)
         });
         let origin =
-            (tick.monotonic_ns + boot_offset_ns()).wrapping_sub(tick.number.wrapping_mul(length));
+            (tick.monotonic_ns + *suspended).wrapping_sub(tick.number.wrapping_mul(length));
         let word = self.control.word(0, offset_of!(Control, tick_origin_ns));
         let told = word.load(Ordering::Relaxed);
         // The least of several readings is the best: a tick is handled late at times, never early.
@@ -176,6 +183,26 @@ impl Tables {
         if later < 0 || later.unsigned_abs() > length {
             word.store(origin, Ordering::Relaxed);
         }
+    }
+
+    /// Moves the ticks by what the machine was suspended since the last call. To be called often: each
+    /// packet until then gets a time before the suspend.
+    fn follow_suspend(&self) {
+        let mut suspended = self.suspended();
+        let offset = boot_offset_ns();
+        // What the two readings are apart by is no suspend.
+        if suspended.abs_diff(offset) > CLOCK_NOISE_NS {
+            self.control
+                .word(0, offset_of!(Control, tick_origin_ns))
+                .fetch_add(offset.wrapping_sub(*suspended), Ordering::Relaxed);
+            *suspended = offset;
+        }
+    }
+
+    fn suspended(&self) -> MutexGuard<'_, u64> {
+        self.suspended_ns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records in all logs that wait to be read, and how many there is room for.
@@ -230,7 +257,7 @@ impl Turn {
     /// For these tables.
     pub fn new(tables: Arc<Tables>) -> Result<Self, Error> {
         let ticks = Ticks::new()?;
-        tables.follow_clocks(&ticks);
+        tables.follow_ticks(&ticks);
         Ok(Self {
             tables,
             grace_period: GracePeriod::new()?,
@@ -241,7 +268,7 @@ impl Turn {
     /// Names the other generation and waits until nothing counts into the old one. The old one
     /// must have been settled ([`Drain::settle`]) since the turn before: its cache is used next.
     pub fn turn(&mut self) -> io::Result<Turned> {
-        self.tables.follow_clocks(&self.ticks);
+        self.tables.follow_ticks(&self.ticks);
         let word = self.tables.control.word(0, offset_of!(Control, generation));
         // Kept from carrying into the sampling, which is the other half of the word.
         let old = word
@@ -303,7 +330,7 @@ impl Drain {
     /// Appends records that wait in the logs to `out`, about `most` of them; returns how many.
     pub fn read_log(&mut self, most: usize, out: &mut Vec<HashedRecord>) -> usize {
         // Here, and not at turns alone: after a suspend every packet until then gets a time before it.
-        self.tables.follow_clocks();
+        self.tables.follow_suspend();
         let before = out.len();
         // Every CPU gets its share of a batch, lest one that floods starves the others.
         let share = (most / self.tables.cpus()).max(LOG_BATCH);
