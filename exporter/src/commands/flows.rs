@@ -47,11 +47,11 @@ pub fn run(args: &FlowsArgs) -> Result<(), Failure> {
     let answer: Answer<Row> = super::ask(&daemon, Question::Flows { query })?;
     super::print(&answer_text(args, &answer)?)?;
     if answer.truncated && (args.json || args.csv) {
-        eprintln!(
+        super::say(&format_args!(
             "ebpfix: these are {} of {} rows (--top N)",
             answer.rows.len(),
             answer.rows_in_all
-        );
+        ));
     }
     Ok(())
 }

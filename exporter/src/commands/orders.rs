@@ -10,7 +10,7 @@ use serde_json::Value;
 pub fn reload(args: &ReloadArgs) -> Result<(), Failure> {
     let reloaded: Reloaded = super::ask(&super::daemon_of(&args.config)?, Question::Reload)?;
     for warning in &reloaded.warnings {
-        eprintln!("warning: {warning}");
+        super::say(&format_args!("warning: {warning}"));
     }
     if !reloaded.applied {
         return Err(Failure::Reload(reloaded.errors));
