@@ -1,7 +1,8 @@
 //! Log lines: to stderr, from a severity on that may be changed while the program runs.
 #![forbid(unsafe_code)]
 
-use std::io::{self, IsTerminal as _};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
@@ -41,6 +42,12 @@ pub fn init(log: Log) {
         let change = move |targets| handle.reload(targets).is_ok();
         *LEVEL.lock().unwrap_or_else(PoisonError::into_inner) = Some((log.level, Box::new(change)));
     }
+}
+
+/// Writes to stderr beside the log, if it can be written: a disk that is full, or a reader that is gone,
+/// is no reason to panic, as `eprint!` would.
+pub fn tell(text: &dyn fmt::Display) {
+    let _ = write!(io::stderr(), "{text}");
 }
 
 /// The least severity that is logged; `None` where nothing is.

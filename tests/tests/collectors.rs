@@ -557,6 +557,41 @@ fn a_queue_that_runs_over() {
     assert_eq!((near.packets, near.octets), (sent.packets, sent.octets));
 }
 
+/// The second of two gets what the first refuses, until that is well again.
+#[test]
+fn one_that_stands_in_for_another() {
+    const STAND_IN: u16 = 9003;
+    let setup = Setup::new("failover");
+    setup.far_has_address();
+    let stand_in = Recorder::start(&setup.router, STAND_IN);
+    let pair = "failover = \"pair\"\n";
+    // The one that is named first is the first.
+    let second = format!("[[collector]]\naddress = \"127.0.0.1:{STAND_IN}\"\n{pair}");
+    let settings = Setup::settings("10.7.0.2", pair).table(&second);
+    let first = setup.far_listens();
+    let mut running = setup.start(&settings);
+    running.send(1, 100);
+    wait_received(&first, 1, 100).assert_whole();
+    drop(first);
+    running.send(2, 100);
+    running.wait_exported();
+    running.wait_far("it is heard to refuse", |far| far.0["well"] == false);
+    running.send(3, 100);
+    let second = wait_received(&stand_in, 3, 100);
+    second.assert_whole();
+    assert_eq!((second.rounds[1], second.rounds[3]), (0, 100), "{second:?}");
+    let first = running.setup.far_listens();
+    running.wait_far("it is well again", |far| far.0["well"] == true);
+    running.send(4, 100);
+    let again = wait_received(&first, 4, 100);
+    again.assert_whole();
+    assert_eq!((again.rounds[3], again.rounds[4]), (0, 100), "{again:?}");
+    running.wait_exported();
+    let second = Received::of(&stand_in.datagrams());
+    assert_eq!((second.rounds[3], second.rounds[4]), (100, 0), "{second:?}");
+    let _ = running.finish();
+}
+
 /// The interface, and what the datagrams' headers say, are as configured.
 #[test]
 fn by_another_interface_and_with_a_mark() {

@@ -131,7 +131,7 @@ impl Reading<'_> {
         }
         let sender = Sender::stored(&details, decoded.header());
         if let Some(shown) = &mut self.shown {
-            eprint!("{}", shown.lines(sender, &decoded));
+            crate::logging::tell(&shown.lines(sender, &decoded));
         }
         self.exporters
             .flows(None, sender, &decoded, |flow| lines.add(flow));

@@ -263,7 +263,7 @@ impl Receiver {
         }
         let sender = Sender::of(source, decoded.header());
         if let Some(shown) = &mut self.shown {
-            eprint!("{}", shown.lines(sender, &decoded));
+            crate::logging::tell(&shown.lines(sender, &decoded));
         }
         let printed = &mut self.printed;
         let traffic = &mut self.traffic;
@@ -284,7 +284,7 @@ impl Receiver {
         if let Some((rate, shown)) = &mut self.rate {
             let now = Instant::now();
             let line = rate.line(self.traffic, now - std::mem::replace(shown, now));
-            eprint!("{line}");
+            crate::logging::tell(&line);
         }
         if let Some(storage) = &mut self.storage {
             storage.flush();
@@ -294,7 +294,7 @@ impl Receiver {
     /// Takes the rate's line away, for another line.
     fn clear_rate(&self) {
         if self.rate.is_some() {
-            eprint!("{}", rate::CLEAR);
+            crate::logging::tell(&rate::CLEAR);
         }
     }
 

@@ -136,10 +136,9 @@ fn cannot_start(error: io::Error) -> Failure {
     Failure::Failed(format!("cannot start: {error}"))
 }
 
-/// Writes a line to stderr, if it can be written: a disk that is full, or a reader that is gone, is no
-/// reason to panic, as `eprintln!` would.
+/// Writes a line to stderr, if it can be written.
 fn say(line: &dyn fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    crate::logging::tell(&format_args!("{line}\n"));
 }
 
 /// Columns of the terminal that stdout is, if it is one.

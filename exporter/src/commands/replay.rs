@@ -78,7 +78,11 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         Err(error) => return Err(Failure::Failed(format!("cannot write the flows: {error}"))),
     };
     progress.finish();
-    eprint!("{}{}", summary(&outcome), speed(packets, began.elapsed()));
+    crate::logging::tell(&format_args!(
+        "{}{}",
+        summary(&outcome),
+        speed(packets, began.elapsed())
+    ));
     mistakes.extend(shortcomings(&outcome));
     match &*mistakes {
         [] => Ok(()),
@@ -129,10 +133,7 @@ fn open(path: &Path, progress: &Progress) -> Result<(String, Box<dyn Read>), Str
 fn stop_at_signal() -> Result<Arc<AtomicBool>, Failure> {
     let failed = |error: io::Error| Failure::Failed(format!("cannot wait for signals: {error}"));
     let stop = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
+    let runtime = super::small_runtime()?;
     let (mut interrupt, mut terminate) = {
         let _in_runtime = runtime.enter();
         (

@@ -192,7 +192,7 @@ keys! {
         DUPLICATES "duplicates": OneOf<DuplicatesMode> = OneOf(&[("mark", DuplicatesMode::Mark), ("drop", DuplicatesMode::Drop), ("keep", DuplicatesMode::Keep)]), (default DuplicatesMode::Mark),
             "A flow seen on several interfaces: \"mark\" the later ones, \"drop\" and count them, or \"keep\" all alike.";
     }
-    collector true "Who is told: one [[collector]] for each. All get everything, but for those that share it (balance)." {
+    collector true "Who is told: one [[collector]] for each. All get everything, but for those that share it (balance) or stand in for one another (failover)." {
         NAME "name": Name = Name, (optional "the address", "\"noc\""),
             "What logs and statistics call this collector; no two have the same name.";
         ADDRESS "address": CollectorAddress = CollectorAddress, (required "\"192.0.2.10:4739\""),
@@ -215,6 +215,8 @@ keys! {
             "The time to live (hop limit) of datagrams to this collector.";
         BALANCE "balance": Name = Name, (optional "it gets everything", "\"pair\""),
             "Collectors that have the same name here share the flows: each flow goes to one of them, the two directions of a conversation to the same one, whatever the interface. One that is away keeps its share, which waits for it. Other collectors get everything besides.";
+        FAILOVER "failover": Name = Name, (optional "it is always in use", "\"pair\""),
+            "Of collectors that have the same name here one gets everything: the first in this file that is well. One is not when sending fails, or when it was heard to refuse (ICMP) in the last 3 seconds; it is sent templates meanwhile, to find out (by NetFlow v5, which has none, after these seconds flows again). What waits for one that is not well goes on waiting for it. With balance the key means nothing.";
         DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (optional "observation.domain-id", "1"),
             "Observation Domain ID towards this collector only.";
         TEMPLATE_INTERVAL "template-interval": Time = Time { min: Duration::from_secs(1), max: DAY }, (default Duration::from_mins(1)),

@@ -116,6 +116,9 @@ pub struct Collector {
     pub ttl: Option<u8>,
     /// Collectors with the same name here share the flows; `None`: it gets all.
     pub balance: Option<String>,
+    /// Of collectors with the same name here the first that is well gets all; `None`: it is always in
+    /// use.
+    pub failover: Option<String>,
     /// Observation Domain ID towards this collector, if not [`Observation::domain_id`].
     pub domain_id: Option<u32>,
     /// Templates are sent again this often.
@@ -144,6 +147,7 @@ impl Collector {
             dscp: (key::DSCP.presence.0)(),
             ttl: None,
             balance: None,
+            failover: None,
             domain_id: None,
             resolve_interval: (key::RESOLVE_INTERVAL.presence.0)(),
             template_interval: (key::TEMPLATE_INTERVAL.presence.0)(),
@@ -317,6 +321,7 @@ impl Config {
             out.key(&key::DSCP, &collector.dscp);
             out.some(&key::TTL, collector.ttl.as_ref());
             out.some(&key::BALANCE, collector.balance.as_ref());
+            out.some(&key::FAILOVER, collector.failover.as_ref());
             out.some(&key::DOMAIN_ID, collector.domain_id.as_ref());
             out.key(&key::TEMPLATE_INTERVAL, &collector.template_interval);
             out.key(&key::TEMPLATE_MESSAGES, &collector.template_messages);

@@ -346,6 +346,14 @@ impl Reader<'_> {
         let dscp = self.value(section, &key::DSCP);
         let ttl = self.optional(section, &key::TTL);
         let balance = self.optional(section, &key::BALANCE);
+        let failover = self.optional(section, &key::FAILOVER);
+        if balance.is_some() && failover.is_some() {
+            self.warn(
+                section.span_of(key::FAILOVER.name),
+                dotted(&key::FAILOVER),
+                "the key means nothing together with balance".to_owned(),
+            );
+        }
         let domain_id = self.optional(section, &key::DOMAIN_ID);
         let template_interval = self.value(section, &key::TEMPLATE_INTERVAL);
         let template_messages = self.value(section, &key::TEMPLATE_MESSAGES);
@@ -390,6 +398,7 @@ impl Reader<'_> {
             dscp,
             ttl,
             balance,
+            failover,
             domain_id,
             template_interval,
             template_messages,
@@ -551,6 +560,16 @@ impl Reader<'_> {
                         "no other collector shares in {}: this one gets everything",
                         kind::quote(name)
                     ),
+                );
+            }
+            let stands_in = |(other, _): &&(Collector, _)| other.failover == collector.failover;
+            if let Some(name) = &collector.failover
+                && collectors.iter().filter(stands_in).count() == 1
+            {
+                self.warn(
+                    section.span_of(key::FAILOVER.name),
+                    dotted(&key::FAILOVER),
+                    format!("no other collector is in {}", kind::quote(name)),
                 );
             }
             let bound = |other: &Collector| same_socket(other, collector);

@@ -38,6 +38,7 @@ max-message-size = 1400
 rate-limit = 1000
 [[collector]]
 address = "[2001:db8::1]:9995"
+failover = "one"
 [metrics]
 listen = "[::1]:9464"
 [daemon]
@@ -154,6 +155,7 @@ fn every_key_reaches_its_field() {
             dscp: 16,
             ttl: Some(9),
             balance: Some("pair".to_owned()),
+            failover: None,
             domain_id: Some(7),
             template_interval: Duration::from_secs(30),
             template_messages: 0,
@@ -165,7 +167,10 @@ fn every_key_reaches_its_field() {
     assert_eq!(address.to_string(), "[2001:db8::1]:9995");
     assert_eq!(
         *second,
-        Collector::new(address.to_string(), address, Protocol::Ipfix)
+        Collector {
+            failover: Some("one".to_owned()),
+            ..Collector::new(address.to_string(), address, Protocol::Ipfix)
+        }
     );
     assert_eq!(config.metrics.listen, "[::1]:9464".parse().ok());
     assert_eq!(config.daemon.run_dir, Path::new("/run/other"));
@@ -378,6 +383,24 @@ fn what_is_probably_not_meant_is_warned_of() {
           everything twice"
         ]
     );
+    for (keys, expected) in [
+        (
+            "balance = \"x\"",
+            "f:3:11: collector.balance: no other collector shares in \"x\": this one gets everything",
+        ),
+        (
+            "failover = \"x\"",
+            "f:3:12: collector.failover: no other collector is in \"x\"",
+        ),
+    ] {
+        assert_eq!(warnings(&format!("{COLLECTOR}{keys}\n")), [expected]);
+        let two = format!("{COLLECTOR}{keys}\n[[collector]]\naddress = \"192.0.2.9\"\n{keys}\n");
+        assert_eq!(warnings(&two), [""; 0]);
+    }
+    let both = format!("{COLLECTOR}balance = \"x\"\nfailover = \"x\"\n");
+    assert!(warnings(&both).contains(
+        &"f:4:12: collector.failover: the key means nothing together with balance".to_owned()
+    ));
     let version_5 = format!("{COLLECTOR}protocol = \"netflow-v5\"\n");
     assert_eq!(
         warnings(&version_5),

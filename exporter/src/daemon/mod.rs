@@ -171,7 +171,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let mut daemon = Daemon {
         started: config.clone(),
         config,
-        configuration: ConfigurationStatus::new(file, now_ms),
+        configuration: ConfigurationStatus::read_from(file, now_ms),
         file: file.map(Path::to_owned),
         began,
         sources,

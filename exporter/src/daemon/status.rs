@@ -7,7 +7,6 @@ use crate::ledger::{Count, Ledger, Snapshot};
 use crate::observe::{Page, Tables};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// An interface that is observed.
@@ -63,8 +62,8 @@ pub struct ConfigurationStatus {
 }
 
 impl ConfigurationStatus {
-    /// Of one that was read from `file` at `read_ms`, milliseconds since 1970, without a mistake.
-    pub fn new(file: Option<&Path>, read_ms: u64) -> Self {
+    /// Of a configuration that was read without a mistake.
+    pub(super) fn read_from(file: Option<&Path>, read_ms: u64) -> Self {
         Self {
             file: file.map(|file| file.display().to_string()),
             read_ms,

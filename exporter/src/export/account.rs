@@ -50,6 +50,9 @@ pub struct CollectorStatus {
     pub refused: u64,
     /// Attempts to send that failed.
     pub errors: u64,
+    /// Whether it takes what it is sent, as far as is known: sending did not fail the last time, and no
+    /// ICMP error came back for some seconds.
+    pub well: bool,
     /// The last failure, in words.
     pub last_error: Option<String>,
 }

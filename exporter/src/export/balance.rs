@@ -1,8 +1,17 @@
-//! Who gets which flows, where collectors share them.
+//! Who gets which flows, where collectors share them or stand in for one another.
 
 use crate::record::Record;
 use ebpfix_probes::abi::FlowId;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+/// How a pool of collectors divides the flows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Division {
+    /// Each conversation has its collector.
+    Balance,
+    /// The first that is well gets all, or where none is, the first.
+    Failover,
+}
 
 /// Who shares with whom.
 ///
@@ -12,8 +21,14 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 pub struct Shares {
     /// Of each collector its pool and its place in it; `None`: it gets everything.
     places: Vec<Option<Place>>,
-    /// How many there are in each pool.
-    pools: Vec<usize>,
+    pools: Vec<Pool>,
+}
+
+#[derive(Clone, Debug)]
+struct Pool {
+    division: Division,
+    /// The places of its collectors in the list of all.
+    members: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,22 +45,26 @@ pub struct Share<'s> {
 }
 
 impl Shares {
-    /// From the name of each collector's pool.
-    pub fn new<'n>(names: impl Iterator<Item = Option<&'n str>>) -> Self {
+    /// From the kind and the name of each collector's pool.
+    pub fn new<'n>(names: impl Iterator<Item = Option<(Division, &'n str)>>) -> Self {
         let mut shares = Self::default();
-        let mut known: Vec<&str> = Vec::new();
-        for name in names {
+        let mut known: Vec<(Division, &str)> = Vec::new();
+        for (position, name) in names.enumerate() {
             let place = name.map(|name| {
                 let pool = known.iter().position(|known| *known == name);
                 let pool = pool.unwrap_or_else(|| {
                     known.push(name);
-                    shares.pools.push(0);
+                    shares.pools.push(Pool {
+                        division: name.0,
+                        members: Vec::new(),
+                    });
                     known.len() - 1
                 });
-                shares.pools[pool] += 1;
+                let members = &mut shares.pools[pool].members;
+                members.push(position);
                 Place {
                     pool,
-                    member: shares.pools[pool] - 1,
+                    member: members.len() - 1,
                 }
             });
             shares.places.push(place);
@@ -53,20 +72,31 @@ impl Shares {
         shares
     }
 
-    /// The records by who gets them, in the order they came.
-    pub fn split(&self, records: Vec<Record>) -> Vec<(Vec<Record>, Share<'_>)> {
-        let choices: usize = self.pools.iter().product();
-        if choices == 1 {
+    /// The records by who gets them, in the order they came; `is_well` tells of the collector at a
+    /// place of the list.
+    pub fn split(
+        &self,
+        records: Vec<Record>,
+        is_well: impl Fn(usize) -> bool,
+    ) -> Vec<(Vec<Record>, Share<'_>)> {
+        let in_use: Vec<usize> = self
+            .pools
+            .iter()
+            .map(|pool| pool.members.iter().position(|&at| is_well(at)).unwrap_or(0))
+            .collect();
+        let balanced = |pool: &Pool| pool.division == Division::Balance;
+        if !self.pools.iter().any(balanced) {
             let all = Share {
                 shares: self,
-                choice: 0,
+                choice: self.choice(0, &in_use),
             };
             return vec![(records, all)];
         }
+        let choices: usize = self.pools.iter().map(|pool| pool.members.len()).product();
         let mut parts: Vec<Vec<Record>> = Vec::new();
         parts.resize_with(choices, Vec::new);
         for record in records {
-            parts[self.choice(&record.id)].push(record);
+            parts[self.choice(conversation(&record.id), &in_use)].push(record);
         }
         let parts = parts.into_iter().enumerate();
         parts
@@ -81,15 +111,22 @@ impl Shares {
             .collect()
     }
 
-    fn choice(&self, id: &FlowId) -> usize {
-        let mut hash = conversation(id);
+    /// The choice of a member of each pool.
+    fn choice(&self, mut hash: u64, in_use: &[usize]) -> usize {
         let mut choice = 0;
         let mut weight = 1;
-        for &members in &self.pools {
-            let count = members as u64;
-            let member = usize::try_from(hash % count).unwrap_or(0);
-            // Another pool of as many members chooses anew.
-            hash = (hash / count) ^ hash.rotate_left(32);
+        for (pool, in_use) in self.pools.iter().zip(in_use) {
+            let members = pool.members.len();
+            let member = match pool.division {
+                Division::Failover => *in_use,
+                Division::Balance => {
+                    let count = members as u64;
+                    let member = usize::try_from(hash % count).unwrap_or(0);
+                    // Another pool of as many members chooses anew.
+                    hash = (hash / count) ^ hash.rotate_left(32);
+                    member
+                }
+            };
             choice += member * weight;
             weight *= members;
         }
@@ -103,9 +140,10 @@ impl Share<'_> {
         let Some(Some(Place { pool, member })) = self.shares.places.get(position) else {
             return true;
         };
+        let members = |pool: &Pool| pool.members.len();
         let pools = &self.shares.pools;
-        let weight: usize = pools[..*pool].iter().product();
-        self.choice / weight % pools[*pool] == *member
+        let weight: usize = pools[..*pool].iter().map(members).product();
+        self.choice / weight % members(&pools[*pool]) == *member
     }
 }
 
@@ -161,7 +199,7 @@ mod tests {
 
     /// Which collectors get the flow.
     fn who(shares: &Shares, collectors: usize, id: FlowId) -> Vec<usize> {
-        let parts = shares.split(vec![record(id)]);
+        let parts = shares.split(vec![record(id)], |_| true);
         let [(records, share)] = &parts[..] else {
             panic!("{} parts", parts.len())
         };
@@ -178,7 +216,8 @@ mod tests {
     #[test]
     fn one_of_each_pool_gets_a_flow_and_all_others_do() {
         let pools = [Some("a"), None, Some("b"), Some("a"), Some("b"), Some("b")];
-        let shares = Shares::new(pools.into_iter());
+        let names = pools.map(|name| name.map(|name| (Division::Balance, name)));
+        let shares = Shares::new(names.into_iter());
         let mut met = std::collections::BTreeMap::new();
         for n in 0..6000 {
             let who = who(&shares, pools.len(), id(n));
@@ -195,8 +234,39 @@ mod tests {
     }
 
     #[test]
+    fn the_first_that_is_well_stands_in_for_the_others() {
+        let pools = [
+            None,
+            Some((Division::Failover, "a")),
+            Some((Division::Balance, "a")),
+            Some((Division::Failover, "a")),
+            Some((Division::Balance, "a")),
+            Some((Division::Failover, "a")),
+        ];
+        let shares = Shares::new(pools.into_iter());
+        for (well, chosen) in [
+            (vec![1, 3, 5], 1),
+            (vec![3, 5], 3),
+            (vec![5], 5),
+            (vec![1, 5], 1),
+            (vec![], 1),
+        ] {
+            for n in 0..20 {
+                let parts = shares.split(vec![record(id(n))], |at| well.contains(&at));
+                let [(_, share)] = &parts[..] else { panic!() };
+                let got: Vec<_> = (0..6).filter(|&at| share.is_for(at)).collect();
+                assert_eq!(got.len(), 3, "{got:?}");
+                assert!(
+                    got.contains(&0) && got.contains(&chosen),
+                    "{well:?}: {got:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn both_directions_meet_on_every_interface() {
-        let shares = Shares::new([Some("a"); 7].into_iter());
+        let shares = Shares::new([Some((Division::Balance, "a")); 7].into_iter());
         for n in 0..200 {
             let mut forth = id(n);
             if n % 3 == 0 {

@@ -5,6 +5,7 @@
 //! meanwhile is counted and left out.
 
 use super::account::CollectorStatus;
+use super::balance::Division;
 use super::batch::Batch;
 use super::columns::{Elements, Limits};
 use super::layouts::{self, Announced, Layouts, TemplateIds};
@@ -146,9 +147,20 @@ impl CollectorHandle {
         self.made_from.0 == *config && self.made_from.1 == domain
     }
 
-    /// The name of those with whom it shares the flows; `None`: it gets all.
-    pub fn balance(&self) -> Option<&str> {
-        self.made_from.0.balance.as_deref()
+    /// Those with whom it divides the flows, by their name; `None`: it gets all.
+    pub(super) fn pool(&self) -> Option<(Division, &str)> {
+        let config = &self.made_from.0;
+        let balance = config
+            .balance
+            .as_deref()
+            .map(|name| (Division::Balance, name));
+        let failover = config.failover.as_deref();
+        balance.or(failover.map(|name| (Division::Failover, name)))
+    }
+
+    /// Whether it takes what it is sent, as far as is known.
+    pub fn is_well(&self) -> bool {
+        super::lock(&self.status).well
     }
 
     /// What it was sent.
@@ -201,6 +213,7 @@ impl Collector {
                 Protocol::NetflowV9 => "netflow-v9",
                 Protocol::NetflowV5 => "netflow-v5",
             },
+            well: true,
             ..CollectorStatus::default()
         }));
         let continuity = Arc::new(Mutex::new(Continuity::default()));
@@ -322,6 +335,7 @@ impl Collector {
                 if transport.is_too_large_for_path() {
                     return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
                 }
+                transport.doubt_again();
                 later(transport.send_templates().await)?;
             }
             later(self.send_records(transport).await)?;
@@ -354,6 +368,7 @@ impl Collector {
         batch.sent(from..next);
         let mut status = super::lock(&self.status);
         status.export(next - from, batch.count(from..next));
+        status.well = !transport.is_in_doubt();
         if let Some(Impossible { records, error }) = impossible {
             match error {
                 Some(error) => {
@@ -461,6 +476,7 @@ impl Collector {
             shared,
         });
         self.failures = 0;
+        super::lock(&self.status).well = !transport.is_in_doubt();
         Ok(())
     }
 
@@ -468,6 +484,7 @@ impl Collector {
         let text = error.to_string();
         let mut status = super::lock(&self.status);
         status.errors += 1;
+        status.well = false;
         // One line for an outage, not one for each attempt.
         if self.failures == 0 || status.last_error.as_ref() != Some(&text) {
             tracing::warn!(collector = self.config.name, address = %self.config.address, error = text, "cannot send, trying on");

@@ -54,7 +54,7 @@ impl Export {
             .fold(Limits::NONE, Limits::min);
         Self {
             ledger,
-            shares: Shares::new(collectors.iter().map(CollectorHandle::balance)),
+            shares: Shares::new(collectors.iter().map(CollectorHandle::pool)),
             collectors,
             limits,
         }
@@ -73,7 +73,8 @@ impl Export {
             LossReason::NotSent
         };
         let records = self.limits.split(records);
-        for (records, share) in self.shares.split(records) {
+        let is_well = |position: usize| self.collectors[position].is_well();
+        for (records, share) in self.shares.split(records, is_well) {
             let batch = Arc::new(Batch::new(records, self.ledger.clone(), otherwise));
             for (position, collector) in self.collectors.iter().enumerate() {
                 if share.is_for(position) {

@@ -181,6 +181,11 @@ impl Transport {
         std::mem::take(&mut self.came_back)
     }
 
+    /// Whether it may be that the collector is not there.
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some()
+    }
+
     /// Whether the path takes less by now than the messages have.
     pub fn is_too_large_for_path(&self) -> bool {
         self.follows_path
@@ -279,6 +284,7 @@ impl Transport {
         {
             let mut status = super::lock(&self.status);
             status.refused += datagrams;
+            status.well = false;
             let text = format!("nobody listens at {}: {error}", self.peer);
             warn_once(&mut status, text);
         }
@@ -289,11 +295,12 @@ impl Transport {
     }
 
     /// Sends templates again and again to a collector that may be about to come back.
-    fn doubt_again(&mut self) {
+    pub fn doubt_again(&mut self) {
         if let Some((refused, told)) = self.doubt {
             if refused.elapsed() > DOUBT {
                 self.doubt = None;
                 self.came_back = true;
+                super::lock(&self.status).well = true;
             } else if told.elapsed() >= TEMPLATES_IN_DOUBT {
                 self.doubt = Some((refused, Instant::now()));
                 self.resend_templates();

@@ -41,7 +41,7 @@ use serde_json::Value;
 use crate::{PORT, SOON, number, pause, reload_wrong};
 
 /// Seconds, if nobody says otherwise: enough for each fault once or twice.
-const SECONDS: u64 = 75;
+const SECONDS: u64 = 60;
 const MORTAL_PORT: u16 = 9002;
 const MORTAL: &str = "10.77.0.1";
 const HOSTS: [(&str, &str); 2] = [("10.0.0.1", "2001:db8:1::1"), ("10.0.0.2", "2001:db8:1::2")];
