@@ -7,6 +7,7 @@ use crate::ledger::{Count, Ledger, Snapshot};
 use crate::observe::{Page, Tables};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// An interface that is observed.
