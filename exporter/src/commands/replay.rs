@@ -129,10 +129,7 @@ fn open(path: &Path, progress: &Progress) -> Result<(String, Box<dyn Read>), Str
 fn stop_at_signal() -> Result<Arc<AtomicBool>, Failure> {
     let failed = |error: io::Error| Failure::Failed(format!("cannot wait for signals: {error}"));
     let stop = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
+    let runtime = super::small_runtime()?;
     let (mut interrupt, mut terminate) = {
         let _in_runtime = runtime.enter();
         (
