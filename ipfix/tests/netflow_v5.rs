@@ -79,6 +79,8 @@ fn golden() {
     let mouse = NetflowV5Record {
         packets: 1,
         octets: 40,
+        first_ms: INIT_MS,
+        last_ms: INIT_MS,
         ..NetflowV5Record::EMPTY
     };
     assert_eq!(writer.write(&layout, &mouse), Ok(Written::Done));
@@ -269,7 +271,7 @@ fn what_does_not_fit_is_fitted() {
         [
             0xff, 0xff, 0xff, 0xff, // interfaces
             0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, // counters
-            0, 0, 0, 0, 0, 0, 0, 5, // before sysUptime's zero; after its wrap
+            0xff, 0xff, 0xff, 0xff, 0, 0, 0, 5, // before sysUptime's zero; after its wrap
         ]
     );
     assert_eq!(octets[24 + 40..][..4], [0x5b, 0xa0, 0xff, 0xff]);

@@ -171,7 +171,7 @@ fn wanted(column: Column, cell: &Cell) -> Vec<u8> {
             value.to_be_bytes()[16 - length..].to_vec()
         }
         Kind::Uptime => {
-            let uptime = number.saturating_sub(INIT_MS.into());
+            let uptime = number.wrapping_sub(INIT_MS.into());
             uptime.to_be_bytes()[12..].to_vec()
         }
         Kind::Timestamp => {
@@ -433,7 +433,7 @@ proptest! {
                     rest = after;
                     let value = field.iter().fold(0_u64, |value, &octet| value << 8 | u64::from(octet));
                     let number = |address: std::net::Ipv4Addr| u64::from(u32::from(address));
-                    let uptime = |ms: u64| ms.saturating_sub(INIT_MS) % (1 << 32);
+                    let uptime = |ms: u64| ms.wrapping_sub(INIT_MS) % (1 << 32);
                     let autonomous = |number: u32| if number > 65_535 { 23_456 } else { number.into() };
                     let wanted = match *element {
                         ie::SOURCE_IPV4_ADDRESS => number(flow.source),

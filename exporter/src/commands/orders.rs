@@ -36,7 +36,7 @@ pub fn flush(args: &FlushArgs) -> Result<(), Failure> {
     ))
 }
 
-/// Shows what is logged, or sets it first.
+/// Prints what is logged, or sets it first.
 pub fn log_level(args: &LogLevelArgs) -> Result<(), Failure> {
     let question = Question::LogLevel { level: args.level };
     let answer: Value = super::ask(&super::daemon_of(&args.config)?, question)?;
