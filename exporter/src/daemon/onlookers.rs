@@ -47,7 +47,7 @@ impl Visitor {
         (Self { to, at, part }, shown)
     }
 
-    /// Shows the next part; returns whether there is more, and somebody to see it.
+    /// Presents the next part; returns whether there is more, and somebody to see it.
     fn show(&mut self, cache: &FlowCache) -> bool {
         if self.part.is_empty() {
             let next = self.at + ROWS_AT_ONCE;
@@ -169,7 +169,7 @@ impl Onlookers {
         self.watchers.push(watcher);
     }
 
-    /// Shows each visitor a part.
+    /// Presents to each visitor a part.
     pub fn visit(&mut self, cache: &FlowCache) {
         self.visitors.retain_mut(|visitor| visitor.show(cache));
     }

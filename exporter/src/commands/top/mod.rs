@@ -30,7 +30,7 @@ pub use picture::{picture, text};
 /// Between two drawings at least: a held key does not draw faster.
 const FRAME: Duration = Duration::from_millis(50);
 
-/// Shows flows until it is told to end.
+/// Presents flows until it is told to end.
 pub fn run(args: &TopArgs) -> Result<(), Failure> {
     let filter = cli::filter(&args.filter).map_err(Failure::Failed)?;
     let dumb = env::var("TERM").is_ok_and(|term| term == "dumb");
