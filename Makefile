@@ -78,3 +78,4 @@ bench: setup-bench
 	$(AS_ROOT) $(TARGET)/release/packet-cost --per-cpu-hash
 	$(AS_ROOT) $(TARGET)/release/export-speed
 	$(AS_ROOT) $(TARGET)/release/race
+	$(AS_ROOT) $(TARGET)/release/replay-race
