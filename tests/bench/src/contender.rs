@@ -19,7 +19,7 @@ use ebpfix::observe::{
     AttachMode, Direction, Drain, FetcherOptions, FlowFetcher, Interface, NetSpec, Parts,
     boot_clock_ns, load_net,
 };
-use ebpfix_probes::abi::{DropReason, HashedRecord};
+use ebpfix_probes::abi::{DropReason, HashedRecord, Timestamps};
 use ebpfix_tests::{Namespace, runtime};
 
 use crate::figures::{pin_to, thread_cpu};
@@ -60,6 +60,8 @@ pub enum Table {
     /// That of the object that the program embeds.
     #[default]
     Embedded,
+    /// The same, with every packet stamped by the kernel's tick.
+    Ticks,
     /// That of this object file.
     Object(PathBuf),
     /// A BPF hash per CPU, which ours is compared with.
@@ -85,6 +87,9 @@ impl Contender {
             .stdout(Stdio::piped());
         match &meter.table {
             Table::Embedded => {}
+            Table::Ticks => {
+                command.arg("--ticks");
+            }
             Table::Object(object) => {
                 command.arg("--object").arg(object);
             }
@@ -198,6 +203,11 @@ pub fn serve(table: &Table) {
     pin_to(0);
     let mut served: Box<dyn Served> = match table {
         Table::Embedded => Box::new(Cache::new(load_net().expect("our object"))),
+        Table::Ticks => {
+            let cache = Cache::new(load_net().expect("our object"));
+            cache.parts.tables.set_timestamps(Timestamps::Tick);
+            Box::new(cache)
+        }
         Table::Object(path) => {
             let image = std::fs::read(path);
             let image = image.unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -381,7 +381,8 @@ fn a_start_without_memory_fails_with_a_reason() {
     let mut reasons = 0;
     let megabytes = (8_u64..80).step_by(6).chain([100, 200, 500, 1_000]);
     let works = megabytes.into_iter().find_map(|megabytes| {
-        let limit = format!("--as={}", megabytes << 20);
+        // The soft limit alone, so that it can be taken off again.
+        let limit = format!("--as={}:", megabytes << 20);
         match start_limited(&lab, &b, &settings, &limit) {
             Started::Answers(ebpfix) => return Some((ebpfix, megabytes)),
             Started::Silent(ebpfix) => {

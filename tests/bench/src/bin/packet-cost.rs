@@ -57,6 +57,8 @@ enum Role {
         object: Option<PathBuf>,
         #[arg(long)]
         per_cpu_hash: bool,
+        #[arg(long)]
+        ticks: bool,
     },
 }
 
@@ -152,11 +154,13 @@ fn main() {
     if let Some(Role::Serve {
         object,
         per_cpu_hash,
+        ticks,
     }) = arguments.role
     {
         serve(&match object {
             Some(object) => Table::Object(object),
             None if per_cpu_hash => Table::PerCpuHash,
+            None if ticks => Table::Ticks,
             None => Table::Embedded,
         });
         return;
@@ -166,7 +170,14 @@ fn main() {
         return;
     }
     let rows: Vec<Row> = arguments.rows.iter().map(|name| find(name)).collect();
-    let mut builds = vec![("this build".to_owned(), Meter::default())];
+    let ticks = Meter {
+        table: Table::Ticks,
+        ..Meter::default()
+    };
+    let mut builds = vec![
+        ("this build".to_owned(), Meter::default()),
+        ("timestamps = \"tick\"".to_owned(), ticks),
+    ];
     for object in arguments.object {
         let meter = Meter {
             table: Table::Object(object.clone()),
