@@ -12,7 +12,6 @@ use ipfix::{
 
 use super::Summary;
 use super::flow::{Context, Fields};
-use super::show;
 use crate::record::{FlowJson, UnixTime};
 
 /// All exporters heard of, as far as the limits allow: of more, those that were heard of longest ago
@@ -42,6 +41,20 @@ pub(super) struct Sender {
 }
 
 impl Sender {
+    /// `192.0.2.1:40000, IPFIX, domain 1`.
+    pub fn name(self) -> String {
+        let Self {
+            address,
+            version,
+            domain,
+        } = self;
+        let address = address.map_or_else(|| "a file".to_owned(), |address| address.to_string());
+        match version {
+            10 => format!("{address}, IPFIX, domain {domain}"),
+            version => format!("{address}, NetFlow v{version}, domain {domain}"),
+        }
+    }
+
     /// The sender of a message that was received.
     pub fn of(source: SocketAddr, header: &Header) -> Self {
         Self {
@@ -131,7 +144,7 @@ impl Exporters {
         let missing = decoded.missing().saturating_sub(domain.missing);
         if missing > 0 {
             self.summary.missing += missing;
-            self.summary.gap(&show::name(sender), missing);
+            self.summary.gap(&sender.name(), missing);
         }
         domain.missing = decoded.missing();
         domain.decoded_id = header.observation_domain;

@@ -37,7 +37,7 @@ impl Shown {
                     continue;
                 }
                 // Writing to a String cannot fail.
-                let _ = write!(text, "options of {}:", name(sender));
+                let _ = write!(text, "options of {}:", sender.name());
                 for value in record.values() {
                     let _ = write!(text, " {}={}", element(value.field()), value.typed());
                 }
@@ -69,7 +69,7 @@ impl Shown {
         } else {
             "template"
         };
-        let _ = write!(text, "{kind} {} of {}:", template.id(), name(sender));
+        let _ = write!(text, "{kind} {} of {}:", template.id(), sender.name());
         for (place, field) in template.fields().iter().enumerate() {
             let scope = if place < template.scope_fields() {
                 "scope "
@@ -84,20 +84,6 @@ impl Shown {
             };
         }
         text.push('\n');
-    }
-}
-
-/// `192.0.2.1:40000, IPFIX, domain 1`.
-pub(super) fn name(sender: Sender) -> String {
-    let Sender {
-        address,
-        version,
-        domain,
-    } = sender;
-    let address = address.map_or_else(|| "a file".to_owned(), |address| address.to_string());
-    match version {
-        10 => format!("{address}, IPFIX, domain {domain}"),
-        version => format!("{address}, NetFlow v{version}, domain {domain}"),
     }
 }
 
