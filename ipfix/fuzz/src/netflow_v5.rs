@@ -148,7 +148,7 @@ fn fitted(flow: &NetflowV5Record, init_ms: u64) -> NetflowV5Record {
         Ok(number) => number.into(),
         Err(_) => NetflowV5Record::AS_TRANS.into(),
     };
-    let uptime = |ms: u64| init_ms + (ms.saturating_sub(init_ms) & 0xffff_ffff);
+    let uptime = |ms: u64| init_ms + (ms.wrapping_sub(init_ms) & 0xffff_ffff);
     NetflowV5Record {
         ingress_interface: flow.ingress_interface.min(NetflowV5Record::MAX_INTERFACE),
         egress_interface: flow.egress_interface.min(NetflowV5Record::MAX_INTERFACE),

@@ -386,7 +386,7 @@ impl Column {
                 let Cell::Number(number) = number else {
                     unreachable!()
                 };
-                number.saturating_sub(system_init_ms).to_be_bytes()[4..].to_vec()
+                number.wrapping_sub(system_init_ms).to_be_bytes()[4..].to_vec()
             }
             (Kind::Boolean, Cell::Number(number)) => vec![if number % 2 == 1 { 1 } else { 2 }],
             (Kind::Timestamp, _) => vec![0; 8],
