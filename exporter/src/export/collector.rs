@@ -8,17 +8,18 @@ use super::account::CollectorStatus;
 use super::balance::Division;
 use super::batch::Batch;
 use super::columns::{Elements, Limits};
+use super::fill::{Filled, Impossible, fill};
 use super::layouts::{self, Announced, Layouts, TemplateIds};
 use super::resolver::Resolver;
 use super::transport::{Continuity, Of, Transport};
 use crate::config;
 use crate::ledger::Count;
-use crate::record::{Record, UnixTime};
+use crate::record::UnixTime;
 use ipfix::options::{
     ExportingProcessReliability, Interface, MeteringProcessReliability, MeteringProcessStatistics,
     Sampling, SystemInit,
 };
-use ipfix::{Layout, MessageWriter, Protocol, WriteError};
+use ipfix::{Layout, Protocol};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -93,21 +94,6 @@ enum Done {
     Exporter,
     /// All that was to go to this address.
     Socket,
-}
-
-/// What of a batch went into a message.
-struct Filled {
-    /// The first record that did not.
-    next: usize,
-    /// The records from there on that never can.
-    impossible: Option<Impossible>,
-}
-
-/// Records that no message of the collector's can have.
-struct Impossible {
-    records: usize,
-    /// `None`: the protocol has no record for them.
-    error: Option<WriteError>,
 }
 
 impl CollectorHandle {
@@ -521,46 +507,6 @@ fn later(outcome: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         _ => outcome,
     }
-}
-
-/// Fills a message with records of a batch.
-fn fill(writer: &mut MessageWriter<'_>, layouts: &Layouts, batch: &Batch, from: usize) -> Filled {
-    let sampling = batch.sampling(from);
-    let mut next = from;
-    let mut impossible = None;
-    while let Some(first) = batch.run(next).first() {
-        let mut run = batch.run(next);
-        if layouts.sampling_in_header {
-            let same = |record: &&Record| record.id.sampling == first.id.sampling;
-            run = &run[..run.iter().take_while(same).count()];
-        }
-        let Some(layout) = layouts.of(first) else {
-            impossible = Some(Impossible {
-                records: run.len(),
-                error: None,
-            });
-            break;
-        };
-        if layouts.sampling_in_header && first.id.sampling != sampling {
-            break;
-        }
-        match writer.write_all(layout, run) {
-            Ok(written) => {
-                next += written;
-                if written < run.len() {
-                    break;
-                }
-            }
-            Err(error) => {
-                impossible = Some(Impossible {
-                    records: run.len(),
-                    error: Some(error),
-                });
-                break;
-            }
-        }
-    }
-    Filled { next, impossible }
 }
 
 /// Sends options records, in as many messages as it takes.

@@ -12,11 +12,12 @@ mod batch;
 pub mod collector;
 mod collectors;
 pub mod columns;
+pub(crate) mod fill;
 pub mod kinds;
 pub mod layouts;
 pub(crate) mod pacing;
 mod resolver;
-mod socket;
+pub(crate) mod socket;
 mod transport;
 
 pub use account::CollectorStatus;

@@ -33,12 +33,9 @@ impl Pace {
     /// For at most so many records a second; `None`: for what an untuned collector can take. Must
     /// run in a tokio runtime.
     pub fn new(rate_limit: Option<NonZeroU32>, now: Instant) -> io::Result<Self> {
-        let limit = rate_limit.map(|limit| f64::from(limit.get()));
-        // Who asks for more than the usual shall get it.
-        let charged = limit.map_or(0.0, |limit| limit * CHARGED_PER_RECORD);
         Ok(Self {
-            charged: Bucket::new(CHARGED_PER_SECOND.max(charged), CHARGED_AT_ONCE, now),
-            records: limit.map(|limit| Bucket::new(limit, limit * RECORDS_AT_ONCE_SECONDS, now)),
+            charged: charged(rate_limit, now),
+            records: rate_limit.map(|limit| records(limit, now)),
             timer: Timer::new()?,
         })
     }
@@ -67,9 +64,23 @@ impl Pace {
     }
 }
 
+/// The pace in what is [charged](charge), at `rate_limit` records a second or, with `None`, as an
+/// untuned collector can take it.
+pub(crate) fn charged(rate_limit: Option<NonZeroU32>, now: Instant) -> Bucket {
+    // Who asks for more than the usual shall get it.
+    let asked = rate_limit.map_or(0.0, |limit| f64::from(limit.get()) * CHARGED_PER_RECORD);
+    Bucket::new(CHARGED_PER_SECOND.max(asked), CHARGED_AT_ONCE, now)
+}
+
+/// The pace in records, at so many a second.
+pub(crate) fn records(limit: NonZeroU32, now: Instant) -> Bucket {
+    let limit = f64::from(limit.get());
+    Bucket::new(limit, limit * RECORDS_AT_ONCE_SECONDS, now)
+}
+
 /// What a receiver's kernel charges to a receive buffer for a datagram: memory comes in powers of
 /// two, and with it what describes the packet.
-fn charge(octets: usize) -> f64 {
+pub(crate) fn charge(octets: usize) -> f64 {
     const DESCRIPTION: usize = 256;
     const LEAST: usize = 512;
     const HEADERS: usize = 64 + 320;

@@ -239,29 +239,17 @@ impl Replay {
                     }));
                 }
             };
-            if let Some(pace) = &mut self.pace {
-                // Packets that are due at once need no look at the timeouts between them.
-                while let Some(now_ns) = pace.wait(packet.time_ns, stop) {
-                    if self.meter.wait(now_ns) {
-                        hand_on(
-                            &mut self.meter,
-                            &self.interfaces,
-                            &self.ledger,
-                            &mut self.sink,
-                        )?;
-                    }
+            // Packets that are due at once need no look at the timeouts between them.
+            while let Some(now_ns) = self.due(packet.time_ns, stop) {
+                if self.meter.wait(now_ns) {
+                    self.hand_on()?;
                 }
             }
             if self.meter.packet(&packet, &self.interfaces)
                 || self.meter.has_few() && self.handed_on.elapsed() >= AT_LEAST_EVERY
             {
                 self.handed_on = Instant::now();
-                hand_on(
-                    &mut self.meter,
-                    &self.interfaces,
-                    &self.ledger,
-                    &mut self.sink,
-                )?;
+                self.hand_on()?;
             }
             left -= 1;
             if left == 0 || self.pace.is_some() {
@@ -281,12 +269,7 @@ impl Replay {
     /// Ends every flow and hands them on. Fails when the sink does.
     pub fn finish(mut self) -> io::Result<Outcome> {
         while self.meter.finish() {
-            hand_on(
-                &mut self.meter,
-                &self.interfaces,
-                &self.ledger,
-                &mut self.sink,
-            )?;
+            self.hand_on()?;
         }
         let sent = self.sink.finish()?;
         let unreadable = self.meter.unreadable_interfaces().iter().copied();
@@ -306,40 +289,44 @@ impl Replay {
             unreadable,
         })
     }
-}
 
-/// Hands the flows that have ended to the sink.
-fn hand_on(
-    meter: &mut Meter,
-    interfaces: &Interfaces,
-    ledger: &Arc<Ledger>,
-    sink: &mut Sink,
-) -> io::Result<()> {
-    /// Records in a batch at most.
-    const BATCH: usize = 1024;
-    const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let clock_ns = meter.clock_ns();
-    let now = time(clock_ns);
-    let first = time(meter.first_ns().unwrap_or(clock_ns));
-    let nameless: Arc<str> = Arc::default();
-    // Packets of Linux "cooked" captures have the numbers of the host that captured.
-    let numbered = interfaces
-        .list()
-        .iter()
-        .any(|interface| interface.link == Some(Link::Cooked2));
-    let ended = meter.ended();
-    for flows in ended.chunks(BATCH) {
-        let records = flows.iter().map(|flow| {
-            let place = usize::try_from(flow.id.if_index).map_or(0, |index| index.wrapping_sub(1));
-            let interface = interfaces.list().get(place).filter(|_| !numbered);
-            let name = interface.and_then(|interface| interface.name.clone());
-            let name = name.unwrap_or_else(|| nameless.clone());
-            flow.into_record(now, clock_ns, name, UNKNOWN)
-        });
-        sink.take(records.collect(), ledger, first, now)?;
+    /// Waits for a packet of this time at the recorded speed, if that is asked for; returns the
+    /// capture's clock meanwhile, `None` when the packet is due.
+    fn due(&mut self, time_ns: u64, stop: &AtomicBool) -> Option<u64> {
+        self.pace.as_mut()?.wait(time_ns, stop)
     }
-    ended.clear();
-    Ok(())
+
+    /// Hands the flows that have ended to the sink.
+    fn hand_on(&mut self) -> io::Result<()> {
+        /// Records in a batch at most.
+        const BATCH: usize = 1024;
+        const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let clock_ns = self.meter.clock_ns();
+        let now = time(clock_ns);
+        let first = time(self.meter.first_ns().unwrap_or(clock_ns));
+        let nameless: Arc<str> = Arc::default();
+        // Packets of Linux "cooked" captures have the numbers of the host that captured.
+        let interfaces = &self.interfaces;
+        let numbered = interfaces
+            .list()
+            .iter()
+            .any(|interface| interface.link == Some(Link::Cooked2));
+        let ended = self.meter.ended();
+        for flows in ended.chunks(BATCH) {
+            let records = flows.iter().map(|flow| {
+                let place =
+                    usize::try_from(flow.id.if_index).map_or(0, |index| index.wrapping_sub(1));
+                let interface = interfaces.list().get(place).filter(|_| !numbered);
+                let name = interface.and_then(|interface| interface.name.clone());
+                let name = name.unwrap_or_else(|| nameless.clone());
+                flow.into_record(now, clock_ns, name, UNKNOWN)
+            });
+            self.sink
+                .take(records.collect(), &self.ledger, first, now)?;
+        }
+        ended.clear();
+        Ok(())
+    }
 }
 
 /// The time of day of a capture's clock.

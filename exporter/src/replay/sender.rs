@@ -1,29 +1,23 @@
 //! Flow Records to one collector, one message after the other, as fast as it takes them.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::num::NonZeroU32;
+use std::net::{SocketAddr, UdpSocket};
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipfix::{MessageWriter, NetflowV5Sampling, Protocol, Session, SessionOptions};
+use ipfix::{NetflowV5Sampling, Protocol, Session, SessionOptions};
 
 use super::local::LocalQueue;
-use crate::export::pacing::Bucket;
+use crate::config::{self, Endpoint, Host};
+use crate::export::fill::{Filled, Impossible, fill};
+use crate::export::pacing::{self, Bucket};
+use crate::export::socket::{self, SAFE_MESSAGE_OCTETS, Trouble};
 use crate::export::{Batch, Elements, Layouts, TemplateIds};
 use crate::ledger::{Ledger, LossReason};
 use crate::record::Record;
 
-/// IP and UDP headers before a message.
-const IPV4_UDP_OCTETS: u16 = 28;
-const IPV6_UDP_OCTETS: u16 = 48;
-/// Octets of a message, at most and at least: as `run` has them.
-const MESSAGE_OCTETS: u16 = 8_952;
-const SAFE_MESSAGE_OCTETS: u16 = 512;
-/// Datagrams a second towards a collector that cannot be seen, and at once: as `run` has them.
-const DATAGRAMS_PER_SECOND: f64 = 32_000.0;
-const BURST: f64 = 48.0;
 /// Octets, and some for each datagram, after which it is looked how full a collector on this host
 /// is; and what may wait there then. Together, with what the kernel adds, they are less than an
 /// untuned socket of Linux holds (208 KiB).
@@ -46,7 +40,8 @@ pub struct Sender {
     unseen: usize,
     layouts: Layouts,
     session: Session,
-    datagrams: Bucket,
+    /// The pace towards a collector that cannot be seen: as `run` has it.
+    charged: Bucket,
     records: Option<Bucket>,
     buffer: Vec<u8>,
     sent: Sent,
@@ -79,21 +74,14 @@ impl Sender {
         system_init_ms: u64,
         rate_limit: Option<NonZeroU32>,
     ) -> io::Result<Self> {
-        let socket = match peer {
-            SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
-            SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?,
+        let endpoint = Endpoint {
+            host: Host::Address(peer.ip()),
+            port: NonZeroU16::new(peer.port()).ok_or(io::ErrorKind::InvalidInput)?,
         };
-        socket.connect(peer)?;
-        let headers = if peer.is_ipv4() {
-            IPV4_UDP_OCTETS
-        } else {
-            IPV6_UDP_OCTETS
-        };
-        let max_message =
-            crate::observe::path_mtu(&socket, peer.is_ipv6()).map_or(SAFE_MESSAGE_OCTETS, |mtu| {
-                mtu.saturating_sub(headers)
-                    .clamp(SAFE_MESSAGE_OCTETS, MESSAGE_OCTETS)
-            });
+        let config = config::Collector::new(peer.to_string(), endpoint, protocol);
+        let (socket, _) = socket::connect_to_any(&config, &[peer], 0)?;
+        socket.set_nonblocking(false)?;
+        let max_message = socket::path_message(&socket, peer).unwrap_or(SAFE_MESSAGE_OCTETS);
         let layouts = if protocol == Protocol::NetflowV5 {
             Layouts::netflow_v5()
         } else {
@@ -119,11 +107,8 @@ impl Sender {
             peer,
             layouts,
             session,
-            datagrams: Bucket::new(DATAGRAMS_PER_SECOND, BURST, now),
-            records: rate_limit.map(|limit| {
-                let per_second = f64::from(limit.get());
-                Bucket::new(per_second, per_second / 10.0, now)
-            }),
+            charged: pacing::charged(rate_limit, now),
+            records: rate_limit.map(|limit| pacing::records(limit, now)),
             buffer: Vec::new(),
             sent: Sent::default(),
         })
@@ -157,10 +142,10 @@ impl Sender {
             batch.sent(from..filled.next);
             self.sent.records += (filled.next - from) as u64;
             from = filled.next;
-            if let Some(Impossible { records, encode }) = filled.impossible {
-                match encode {
+            if let Some(Impossible { records, error }) = filled.impossible {
+                match error {
                     Some(error) => {
-                        self.sent.error = Some(error);
+                        self.sent.error = Some(error.to_string());
                         batch.cannot_encode();
                     }
                     None => batch.not_in_protocol(from..from + records),
@@ -176,8 +161,13 @@ impl Sender {
         let end = Instant::now() + patience;
         loop {
             if let Some(error) = self.socket.take_error()? {
-                self.heard(error)?;
-                return Ok(());
+                return match socket::trouble(&self.socket, &error) {
+                    Trouble::Refused(datagrams) => {
+                        self.heard(&error, datagrams);
+                        Ok(())
+                    }
+                    _ => Err(error),
+                };
             }
             if Instant::now() >= end {
                 return Ok(());
@@ -188,12 +178,9 @@ impl Sender {
 
     /// Sends one message with records of a batch.
     fn message(&mut self, batch: &Batch, from: usize, now_ms: u64) -> io::Result<Filled> {
-        self.pace();
+        let by_rate = self.pace();
         let mut attempt = 1;
         loop {
-            if let Some(error) = self.socket.take_error()? {
-                self.heard(error)?;
-            }
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
             let mut writer = self.session.begin(&mut buffer, now_ms);
@@ -203,38 +190,44 @@ impl Sender {
             let Some(message) = message else {
                 return Ok(filled);
             };
-            match self.socket.send(&self.buffer) {
-                Ok(_) => {
-                    self.datagrams.spend(1.0);
-                    if let Some(records) = &mut self.records {
-                        records.spend(f64::from(message.data_records()));
-                    }
-                    self.unseen += message.length() + LOOK_DATAGRAM;
-                    self.sent.messages += 1;
-                    self.sent.octets += message.length() as u64;
-                    // Begun last in its session, by construction.
-                    let _ = self.session.commit(message);
-                    return Ok(filled);
+            // A connected socket gives back the errors of earlier datagrams before it takes another.
+            let Err(error) = self.socket.send(&self.buffer) else {
+                if by_rate {
+                    self.charged.spend(pacing::charge(message.length()));
                 }
-                Err(error) if attempt == ATTEMPTS => return Err(error),
-                Err(error) if is_no_buffer(&error) => thread::sleep(NO_BUFFER_PAUSE),
-                Err(error) => self.heard(error)?,
+                if let Some(records) = &mut self.records {
+                    records.spend(f64::from(message.data_records()));
+                }
+                self.unseen += message.length() + LOOK_DATAGRAM;
+                self.sent.messages += 1;
+                self.sent.octets += message.length() as u64;
+                // Begun last in its session, by construction.
+                let _ = self.session.commit(message);
+                return Ok(filled);
+            };
+            match socket::trouble(&self.socket, &error) {
+                _ if attempt == ATTEMPTS => return Err(error),
+                Trouble::NoRoom => thread::sleep(NO_BUFFER_PAUSE),
+                Trouble::Refused(datagrams) => self.heard(&error, datagrams),
+                // The kernel knows the path's MTU by now, and cuts what is longer.
+                Trouble::TooLarge => {}
+                Trouble::Other => return Err(error),
             }
             attempt += 1;
         }
     }
 
-    /// Waits until the collector can take another datagram.
-    fn pace(&mut self) {
+    /// Waits until the collector can take another datagram; returns whether by the rate alone.
+    fn pace(&mut self) -> bool {
         if let Some(records) = &mut self.records {
             thread::sleep(records.wait(Instant::now()));
         }
         let Some(queue) = &self.local else {
-            thread::sleep(self.datagrams.wait(Instant::now()));
-            return;
+            thread::sleep(self.charged.wait(Instant::now()));
+            return true;
         };
         if self.unseen < LOOK_EVERY {
-            return;
+            return false;
         }
         self.unseen = 0;
         let mut least = u64::MAX;
@@ -242,97 +235,26 @@ impl Sender {
         loop {
             let Some(waiting) = queue.octets() else {
                 // Nobody listens, or in another namespace.
-                thread::sleep(self.datagrams.wait(Instant::now()));
-                return;
+                thread::sleep(self.charged.wait(Instant::now()));
+                return true;
             };
             if waiting <= MAY_WAIT {
-                return;
+                return false;
             }
             if waiting < least {
                 least = waiting;
                 progress = Instant::now();
             } else if progress.elapsed() > STUCK {
-                return;
+                return false;
             }
             thread::sleep(LOOK_AGAIN);
         }
     }
 
-    /// Takes note of an ICMP error that came back for an earlier datagram. Any other error is given
-    /// back.
-    fn heard(&mut self, error: io::Error) -> io::Result<()> {
-        if !is_about_an_earlier_datagram(&error) {
-            return Err(error);
-        }
-        self.sent.refused += 1;
+    /// Takes note of ICMP errors that came back for earlier datagrams.
+    fn heard(&mut self, error: &io::Error, datagrams: u64) {
+        self.sent.refused += datagrams.max(1);
         self.sent.error = Some(format!("nobody listens at {}: {error}", self.peer));
         self.session.resend_templates();
-        Ok(())
     }
-}
-
-/// What of a batch went into a message.
-struct Filled {
-    /// The first record that did not.
-    next: usize,
-    impossible: Option<Impossible>,
-}
-
-/// Records that no message can have.
-struct Impossible {
-    records: usize,
-    /// `None`: the protocol has no record for them.
-    encode: Option<String>,
-}
-
-fn fill(writer: &mut MessageWriter<'_>, layouts: &Layouts, batch: &Batch, from: usize) -> Filled {
-    let mut next = from;
-    loop {
-        let run = batch.run(next);
-        let Some(first) = run.first() else {
-            break;
-        };
-        let impossible = |encode| {
-            Some(Impossible {
-                records: run.len(),
-                encode,
-            })
-        };
-        let Some(layout) = layouts.of(first) else {
-            return Filled {
-                next,
-                impossible: impossible(None),
-            };
-        };
-        match writer.write_all(layout, run) {
-            Ok(written) => {
-                next += written;
-                if written < run.len() {
-                    break;
-                }
-            }
-            Err(error) => {
-                return Filled {
-                    next,
-                    impossible: impossible(Some(error.to_string())),
-                };
-            }
-        }
-    }
-    Filled {
-        next,
-        impossible: None,
-    }
-}
-
-/// An ICMP error that came back for an earlier datagram: this one was not sent, and may be.
-fn is_about_an_earlier_datagram(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::EPROTO | libc::EHOSTDOWN)
-    )
-}
-
-fn is_no_buffer(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
