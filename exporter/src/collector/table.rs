@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use crate::flows::show::printable;
 use crate::record::{FlowJson, UnixTime};
 
 /// The columns of a table, those that fit, and the widths they have grown to.
@@ -264,19 +265,6 @@ fn flags(flags: u16) -> String {
         .chars()
         .zip((0..8).rev())
         .map(|(letter, bit)| if flags & (1 << bit) == 0 { '.' } else { letter })
-        .collect()
-}
-
-/// A name from the network, fit for a terminal.
-fn printable(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if c.is_control() || c.is_whitespace() {
-                '?'
-            } else {
-                c
-            }
-        })
         .collect()
 }
 
