@@ -395,18 +395,19 @@ impl Daemon {
         }
         let new = loaded.config;
         // Before anything is changed: it may fail.
-        let listener = if new.metrics == self.config.metrics {
-            self.metrics.take()
-        } else {
-            listen_for_metrics(&new, &self.scrapes).map_err(|error| lines(error.to_string()))?
-        };
-        self.metrics = listener;
+        let moved = (new.metrics != self.config.metrics)
+            .then(|| listen_for_metrics(&new, &self.scrapes))
+            .transpose()
+            .map_err(|error| lines(error.to_string()))?;
         let domain = new.observation.domain_id;
         let export = self
             .collectors
             .set(&new.collectors, domain, &self.ledger)
             .map_err(|error| lines(error.to_string()))?;
         let _ = self.meter.send(Command::Export(export));
+        if let Some(listener) = moved {
+            self.metrics = listener;
+        }
         self.configuration.restart = needing_restart(&self.started, &new);
         for key in &self.configuration.restart {
             tracing::warn!(key, "changed, but takes effect at the next start only");
