@@ -171,17 +171,7 @@ fn tunnel() -> Value {
         ),
     ] {
         host.address(interface, &format!("{mine}/24"));
-        host.ip(&[
-            "neigh",
-            "replace",
-            other,
-            "lladdr",
-            mac,
-            "dev",
-            interface,
-            "nud",
-            "permanent",
-        ]);
+        host.neighbour(interface, other, mac);
         host.ip(&[
             "link", "add", "t0", "type", "ipip", "local", mine, "remote", other,
         ]);

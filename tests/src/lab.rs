@@ -306,6 +306,21 @@ impl Namespace {
         }
     }
 
+    /// Makes a neighbour known for good: nobody asks for it, and no such packet is counted.
+    pub fn neighbour(&self, interface: &str, address: &str, mac: &str) {
+        self.ip(&[
+            "neigh",
+            "replace",
+            address,
+            "lladdr",
+            mac,
+            "dev",
+            interface,
+            "nud",
+            "permanent",
+        ]);
+    }
+
     /// Sets a kernel parameter of this namespace, named by its path under /proc/sys.
     pub fn try_sysctl(&self, path: &str, value: &str) -> std::io::Result<()> {
         self.enter(|| fs::write(Path::new("/proc/sys").join(path), value))

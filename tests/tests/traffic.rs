@@ -35,17 +35,7 @@ fn hosts(name: &str, options: VethOptions) -> (Lab, Namespace, Namespace) {
         host.address(interface, &format!("{}/24", addresses[0]));
         host.address(interface, &format!("{}/64", addresses[1]));
         for neighbour in neighbours {
-            host.ip(&[
-                "neigh",
-                "replace",
-                neighbour,
-                "lladdr",
-                mac,
-                "dev",
-                interface,
-                "nud",
-                "permanent",
-            ]);
+            host.neighbour(interface, neighbour, mac);
         }
     }
     // Each address makes its host join a group and report that. Let it be over.

@@ -17,7 +17,20 @@ mod program;
 pub mod records;
 mod reference;
 
+use std::path::PathBuf;
+
 pub use blast::{Blast, Flows, Frames, Taken, prepare};
 pub use contender::{Contender, Meter, Round, Table, serve};
 pub use log::Log;
 pub use program::{Account, BpfStats, attach_tcx, load_empty, load_redirect};
+
+/// The exporter that was built together with this program, or what `EBPFIX_BIN` names.
+pub fn binary() -> PathBuf {
+    std::env::var_os("EBPFIX_BIN").map_or_else(
+        || {
+            let own = std::env::current_exe().expect("the path of this program");
+            own.with_file_name("ebpfix")
+        },
+        PathBuf::from,
+    )
+}

@@ -116,17 +116,7 @@ fn connect(lab: &Lab, a: &Namespace, b: &Namespace) {
         host.address(interface, &format!("{}/24", mine.0));
         host.address(interface, &format!("{}/64", mine.1));
         for neighbour in [other.0, other.1] {
-            host.ip(&[
-                "neigh",
-                "replace",
-                neighbour,
-                "lladdr",
-                mac,
-                "dev",
-                interface,
-                "nud",
-                "permanent",
-            ]);
+            host.neighbour(interface, neighbour, mac);
         }
     }
     victim(lab, a, b);

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use ebpfix::observe::Direction;
 use ebpfix_bench::figures::{least, median};
-use ebpfix_bench::{Account, Blast, BpfStats, Flows, Frames, attach_tcx, load_empty, prepare};
+use ebpfix_bench::{
+    Account, Blast, BpfStats, Flows, Frames, attach_tcx, binary, load_empty, prepare,
+};
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{Lab, Namespace, Nfcapd, Process, VethOptions, oracle, shared, wait_for};
 use nix::sys::signal::Signal;
@@ -411,17 +413,6 @@ fn measure(runner: Runner, stream: &Stream, account: bool) -> Outcome {
         outcome.sequence_errors = result.sequence_errors;
     }
     outcome
-}
-
-/// The exporter that was built together with this program, or what `EBPFIX_BIN` names.
-fn binary() -> PathBuf {
-    std::env::var_os("EBPFIX_BIN").map_or_else(
-        || {
-            let own = std::env::current_exe().expect("the path of this program");
-            own.with_file_name("ebpfix")
-        },
-        PathBuf::from,
-    )
 }
 
 /// Waits until the exporter does next to nothing.

@@ -10,9 +10,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ebpfix_bench::binary;
 use ebpfix_tests::process::Program;
 use ebpfix_tests::{Lab, Nfcapd, Process};
 use nix::sys::signal::Signal;
@@ -158,17 +159,6 @@ fn run(runner: Runner, capture: &Path) -> Outcome {
     outcome.packets = result.packets;
     outcome.sequence_errors = result.sequence_errors;
     outcome
-}
-
-/// The program that was built together with this one, or what `EBPFIX_BIN` names.
-fn binary() -> PathBuf {
-    std::env::var_os("EBPFIX_BIN").map_or_else(
-        || {
-            let own = std::env::current_exe().expect("the path of this program");
-            own.with_file_name("ebpfix")
-        },
-        PathBuf::from,
-    )
 }
 
 /// Has the file in memory.
