@@ -1,5 +1,6 @@
 use super::*;
 use crate::export::{Column, Listed};
+use crate::observe::Interface;
 
 /// A configuration in which nothing has its default.
 const FULL: &str = r#"
@@ -65,6 +66,13 @@ fn warnings(text: &str) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
 
+fn takes(config: &Config, name: &str) -> bool {
+    config.observation.interfaces.takes(&Interface {
+        name: name.to_owned(),
+        ..Interface::default()
+    })
+}
+
 #[test]
 fn an_empty_file_gives_the_defaults() {
     assert_eq!(config(""), Config::default());
@@ -75,8 +83,7 @@ fn an_empty_file_gives_the_defaults() {
 fn the_defaults_are_those_of_the_contract() {
     let config = Config::default();
     assert_eq!(config.observation.domain_id, 1);
-    assert!(config.observation.interfaces.takes("eth0"));
-    assert!(!config.observation.interfaces.takes("lo"));
+    assert!(takes(&config, "eth0") && !takes(&config, "lo"));
     assert_eq!(config.observation.directions, Directions::Both);
     assert_eq!(config.observation.sampling.get(), 1);
     assert_eq!(config.observation.cache_slots, 4096);
@@ -109,7 +116,7 @@ fn every_key_reaches_its_field() {
     let config = config(FULL);
     let observation = &config.observation;
     assert_eq!(observation.domain_id, u32::MAX);
-    assert!(observation.interfaces.takes("eth0") && !observation.interfaces.takes("eth7"));
+    assert!(takes(&config, "eth0") && !takes(&config, "eth7"));
     assert_eq!(observation.directions, Directions::Egress);
     assert_eq!(observation.sampling.get(), 100);
     assert_eq!(observation.attach, Attach::Clsact);
