@@ -111,10 +111,10 @@ fn the_short_file_is_right_with_its_collector_uncommented() {
 #[test]
 fn what_is_printed_checks_and_prints_the_same() {
     // Where values come from differs, of course.
-    let values = |output: &Output| -> String {
+    let values = |output: &Output| -> Vec<String> {
         let lines = text(&output.stdout).lines();
         lines
-            .map(|line| format!("{}\n", line.split("  # ").next().unwrap().trim_end()))
+            .map(|line| line.split("  # ").next().unwrap().trim_end().to_owned())
             .collect()
     };
     let first = check(&["--config", "conf/ebpfix.example.toml", "--print"]);

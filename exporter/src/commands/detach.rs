@@ -4,7 +4,7 @@ use super::Failure;
 use crate::cli::DetachArgs;
 use crate::ledger::Count;
 use crate::observe::succession::{Detached, detach};
-use crate::observe::{Account, Links, ReadOut};
+use crate::observe::{Account, Links, Namespace, ReadOut};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -13,10 +13,10 @@ pub fn run(args: &DetachArgs) -> Result<(), Failure> {
     let failed = |error: crate::observe::Error| Failure::Failed(error.to_string());
     let pin_dir = super::daemon_of(&args.config)?.pin_dir;
     let interfaces = super::runtime()?
-        .block_on(async { Links::connect()?.list().await })
+        .block_on(async { Links::connect(&Namespace::Own)?.list().await })
         .map_err(failed)?;
     let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-    let detached = detach(&pin_dir, &indices).map_err(failed)?;
+    let detached = detach(&pin_dir, &Namespace::Own, &indices).map_err(failed)?;
     if detached.elsewhere {
         super::say(
             &"warning: the exporter was in another network namespace; if it had filters on clsact qdiscs, they are there still (tc filter del)",

@@ -164,7 +164,7 @@ keys! {
         DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (default 1),
             "Observation Domain ID (NetFlow v9: source ID) in every message. Give each exporter its own: some collectors tell exporters apart by it alone.";
         INTERFACES "interfaces": Patterns = Patterns, (default Interfaces::all_but_loopback()),
-            "Names or globs (*, ?, [a-z]) of the interfaces to observe; \"!\" excludes, in any order. New interfaces are taken as they appear.";
+            "The interfaces to observe, by name or glob (*, ?, [a-z]), by kind (\"kind:physical\", \"kind:vlan\", \"kind:bridge\", \"kind:veth\", \"kind:tunnel\" and the kernel's other words, as ip -d link has them) or by alias (\"alias:uplink*\"); \"!\" excludes, in any order. New interfaces are taken as they appear.";
         DIRECTIONS "directions": DirectionList = DirectionList, (default Directions::Both),
             "Observe packets as they enter the host, as they leave it, or both.";
         SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),

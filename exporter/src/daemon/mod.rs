@@ -19,7 +19,7 @@ use crate::ledger::{Ledger, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
-    AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
+    AttachMode, Error, FetcherOptions, InterfaceNames, Links, Namespace, Parts, Pins, Succession,
     boot_clock_ns, raise_descriptor_limit,
 };
 use crate::record::UnixTime;
@@ -136,7 +136,7 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
     };
     let (meter, commands) = channel();
     let mut watched = Watched::new(config.observation.interfaces.clone(), probes, meter.clone());
-    let mut links = Links::connect()?;
+    let mut links = Links::connect(&Namespace::Own)?;
     watched.start(&links).await?;
     watched.end_inherited();
     // -> collectors, who are told the interfaces' names with their first message
@@ -632,6 +632,7 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
         pin_dir: config.daemon.pin_dir.clone(),
+        namespace: Namespace::Own,
     }
 }
 

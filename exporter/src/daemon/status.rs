@@ -17,6 +17,16 @@ pub struct InterfaceStatus {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// `ifAlias`, the operator's description; empty where there is none.
+    pub alias: String,
+    /// What sort of device it is: the kernel's word for it, else `physical`, `loopback` or `other`.
+    pub kind: String,
+    /// Administratively up.
+    pub up: bool,
+    /// How fast it is in each direction; none where its driver does not know.
+    pub speed_bits_per_second: Option<u64>,
+    /// `full` or `half`; none where its driver does not know.
+    pub duplex: Option<&'static str>,
     /// How packets that enter are seen: `tcx`, `clsact`, or not at all.
     pub ingress: Option<&'static str>,
     /// How packets that leave are seen.

@@ -7,12 +7,12 @@ use std::path::Path;
 use super::Finding;
 use crate::config::{Attach, Config};
 use crate::observe::inspect::{self, DevicePrograms, Filter};
-use crate::observe::{Direction, Interface, Links};
+use crate::observe::{Direction, Interface, Links, Namespace};
 
 const INTERFACE: &str = "interface";
 
 pub(super) async fn findings(config: &Config) -> Vec<Finding> {
-    let list = async { Links::connect()?.list().await };
+    let list = async { Links::connect(&Namespace::Own)?.list().await };
     let interfaces = match list.await {
         Ok(interfaces) => interfaces,
         Err(error) => return vec![Finding::unknown(INTERFACE, error.to_string())],
@@ -21,7 +21,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = missing(config, &interfaces);
     let observed: Vec<_> = interfaces
         .iter()
-        .filter(|interface| wanted.takes(&interface.name))
+        .filter(|interface| wanted.takes(interface))
         .collect();
     if observed.is_empty() && findings.is_empty() {
         findings.push(Finding::problem(
@@ -109,8 +109,14 @@ pub(super) fn kind(interface: &Interface, named: bool) -> Finding {
     let number = interface.link_type;
     let state = if interface.up { "up" } else { "down" };
     match inspect::has_ethernet_header(number) {
-        Some(true) => Finding::ok(INTERFACE, format!("{state}, with Ethernet headers")),
-        Some(false) => Finding::ok(INTERFACE, format!("{state}, packets begin with IP")),
+        Some(true) => Finding::ok(
+            INTERFACE,
+            format!("{}, {state}, with Ethernet headers", interface.kind),
+        ),
+        Some(false) => Finding::ok(
+            INTERFACE,
+            format!("{}, {state}, packets begin with IP", interface.kind),
+        ),
         None if named => Finding::problem(
             INTERFACE,
             format!("its kind (ARPHRD {number}) cannot be observed"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::Attach;
 use crate::observe::inspect::Filter;
-use crate::observe::{Direction, Interface};
+use crate::observe::{DeviceKind, Direction, Interface};
 use crate::record::UnixTime;
 
 /// Every kind of finding, in the words in which it is printed.
@@ -111,12 +111,13 @@ fn of_interfaces() -> Vec<Finding> {
     let mut interface = Interface {
         index: 2,
         name: "eth0".to_owned(),
-        alias: String::new(),
         link_type: 1,
         up: true,
+        ..Interface::default()
     };
     findings.push(interfaces::kind(&interface, false).of("eth0"));
     interface.link_type = 65_534;
+    interface.kind = DeviceKind::of_word("tun");
     interface.up = false;
     findings.push(interfaces::kind(&interface, false).of("tun0"));
     interface.link_type = 24;
