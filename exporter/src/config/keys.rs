@@ -240,11 +240,11 @@ keys! {
         PIN_DIR "pin-dir": Directory = Directory { max_len: 200, dots: false }, (default "/sys/fs/bpf/ebpfix".into()),
             "In a BPF file system: holds programs and tables, so that they outlive an exporter that is killed or hands over, and the next one finds them. Nobody else may write there. Several exporters on one host have one each. Takes effect at a start, not at a reload.";
     }
-    log false "What the exporter says, on stderr." {
+    log false "What the exporter says, on stderr. Of one kind of event 200 lines at once are logged and 10 a second: then a line says how many more there were." {
         LEVEL "level": OneOf<LogLevel> = OneOf(&[("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]), (default LogLevel::Info),
             "The least severity that is logged.";
-        FORMAT "format": OneOf<LogFormat> = OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]), (default LogFormat::Text),
-            "Lines for people, or a JSON object a line. Takes effect at a start, not at a reload.";
+        FORMAT "format": OneOf<LogFormat> = OneOf(&[("auto", LogFormat::Auto), ("journal", LogFormat::Journal), ("text", LogFormat::Text), ("json", LogFormat::Json)]), (default LogFormat::Auto),
+            "Lines of \"text\" for people, a \"json\" object a line, or entries of systemd's \"journal\" with a priority and a field for each fact (EBPFIX_COLLECTOR=noc); \"auto\" is journal where stderr goes there, else text. Takes effect at a start, not at a reload.";
     }
 }
 

@@ -52,6 +52,8 @@ const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 const SHARE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the programs are still attached.
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
+/// Between two reports of lines that were too many to be logged.
+const BETWEEN_OMISSIONS: Duration = Duration::from_secs(10);
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -257,6 +259,7 @@ impl Daemon {
         let mut netlink = true;
         // Since when nobody can be accepted at the control socket.
         let mut refusing: Option<Instant> = None;
+        let mut last_told = Instant::now();
         manager::ready(&self.summary());
         loop {
             tokio::select! {
@@ -276,6 +279,10 @@ impl Daemon {
                         return End::Meter;
                     }
                     self.share();
+                    if last_told.elapsed() >= BETWEEN_OMISSIONS {
+                        last_told = Instant::now();
+                        logging::tell_omitted();
+                    }
                 }
                 _ = alive.tick() => {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
@@ -337,6 +344,7 @@ impl Daemon {
         let _ = self.meter.send(Command::Stop);
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         self.share_with(interfaces);
+        logging::tell_omitted();
         // The queues end when the last handle is gone.
         if !self.collectors.end(LAST_WORDS).await {
             tracing::warn!("a collector took too long: what it was not sent is lost");
