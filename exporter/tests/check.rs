@@ -111,11 +111,10 @@ fn the_short_file_is_right_with_its_collector_uncommented() {
 #[test]
 fn what_is_printed_checks_and_prints_the_same() {
     // Where values come from differs, of course.
-    let values = |output: &Output| -> Vec<String> {
+    let values = |output: &Output| -> String {
         let lines = text(&output.stdout).lines();
-        lines
-            .map(|line| line.split("  # ").next().unwrap().trim_end().to_owned())
-            .collect()
+        let lines = lines.map(|line| line.split("  # ").next().unwrap().trim_end());
+        lines.collect::<Vec<_>>().join("\n")
     };
     let first = check(&["--config", "conf/ebpfix.example.toml", "--print"]);
     assert_eq!(first.status.code(), Some(0));
