@@ -141,6 +141,18 @@ fn on_one_line(text: &str) -> String {
 
 fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option<u16>) {
     text.push('\n');
+    if let Some(namespace) = status["namespace"]["name"].as_str() {
+        let waited_for = if status["namespace"]["present"] == false {
+            " (not there; it is waited for)"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "network namespace {}{waited_for}",
+            on_one_line(namespace)
+        );
+    }
     columns(
         text,
         terminal,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::kind::{
     Address, CollectorAddress, Device, DirectionList, Directory, ElementList, Integer, Kind,
-    Listen, Mismatch, Name, OneOf, Patterns, PowerOfTwo, Spanned, Time,
+    Listen, Mismatch, Name, NetworkNamespace, OneOf, Patterns, PowerOfTwo, Spanned, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
 use super::{DuplicatesMode, Protocol, Timestamps};
@@ -165,6 +165,8 @@ keys! {
             "Observation Domain ID (NetFlow v9: source ID) in every message. Give each exporter its own: some collectors tell exporters apart by it alone.";
         INTERFACES "interfaces": Patterns = Patterns, (default Interfaces::all_but_loopback()),
             "The interfaces to observe, by name or glob (*, ?, [a-z]), by kind (\"kind:physical\", \"kind:vlan\", \"kind:bridge\", \"kind:veth\", \"kind:tunnel\" and the kernel's other words, as ip -d link has them) or by alias (\"alias:uplink*\"); \"!\" excludes, in any order. New interfaces are taken as they appear.";
+        NAMESPACE "namespace": NetworkNamespace = NetworkNamespace, (optional "the exporter's own", "\"blue\""),
+            "The network namespace whose interfaces are observed, by name (ip netns) or path; it is waited for, and followed when it is made anew. Collectors, metrics and control socket stay in the exporter's own. Takes CAP_SYS_ADMIN. For several namespaces run an exporter for each, with daemon.run-dir and daemon.pin-dir of its own.";
         DIRECTIONS "directions": DirectionList = DirectionList, (default Directions::Both),
             "Observe packets as they enter the host, as they leave it, or both.";
         SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),

@@ -588,6 +588,32 @@ impl Kind for Device {
     }
 }
 
+/// A network namespace, by name or by path.
+pub struct NetworkNamespace;
+
+impl Kind for NetworkNamespace {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "the name of a network namespace (as of ip netns) or an absolute path".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<String, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.filter(|text| text.starts_with('/') || !text.contains('/'))
+            .filter(|text| !matches!(*text, "" | "." | ".."))
+            // What the system takes as a name, and as a path.
+            .filter(|text| text.len() <= if text.starts_with('/') { 4095 } else { 255 })
+            .filter(|text| !text.contains(char::is_control))
+            .map(str::to_owned)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
 /// The whole numbers a key can have.
 pub trait Whole: Copy + Sync {
     /// `None` where the number does not fit.

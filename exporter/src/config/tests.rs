@@ -10,6 +10,7 @@ const FULL: &str = r#"
 [observation]
 domain-id = 4294967295
 interfaces = ["eth*", "!eth7"]
+namespace = "blue"
 directions = ["egress"]
 sampling = 100
 attach = "clsact"
@@ -121,6 +122,7 @@ fn every_key_reaches_its_field() {
     let observation = &config.observation;
     assert_eq!(observation.domain_id, u32::MAX);
     assert!(takes(&config, "eth0") && !takes(&config, "eth7"));
+    assert_eq!(observation.namespace.as_deref(), Some("blue"));
     assert_eq!(observation.directions, Directions::Egress);
     assert_eq!(observation.sampling.get(), 100);
     assert_eq!(observation.attach, Attach::Clsact);

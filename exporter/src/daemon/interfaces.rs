@@ -3,14 +3,16 @@
 use super::metering::Command;
 use super::status::InterfaceStatus;
 use crate::config::Interfaces;
-use crate::observe::{Direction, Error, Interface, LinkEvent, LinkSpeed, Links, Probes};
+use crate::observe::{Direction, Error, Interface, LinkEvent, LinkSpeed, Links, Namespace, Probes};
 use ipfix::options;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 
-/// The interfaces of this network namespace, and the probes on those that are observed.
+/// The interfaces of a network namespace, and the probes on those that are observed.
 pub struct Watched {
     wanted: Interfaces,
+    /// Where they are.
+    namespace: Namespace,
     probes: Probes,
     known: BTreeMap<u32, Interface>,
     speeds: BTreeMap<u32, LinkSpeed>,
@@ -22,10 +24,16 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Nothing is known or observed yet.
-    pub fn new(wanted: Interfaces, probes: Probes, meter: Sender<Command>) -> Self {
+    /// Nothing is known or observed yet. `namespace` is that of `probes`.
+    pub fn new(
+        wanted: Interfaces,
+        namespace: Namespace,
+        probes: Probes,
+        meter: Sender<Command>,
+    ) -> Self {
         Self {
             wanted,
+            namespace,
             probes,
             known: BTreeMap::new(),
             speeds: BTreeMap::new(),
@@ -95,6 +103,36 @@ impl Watched {
                 "taken off: what the exporter before this one had attached and this one does not want"
             );
         }
+    }
+
+    /// Where the interfaces are.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Leaves the namespace: what is attached there comes off, and flows seen there end.
+    pub fn leave(&mut self) {
+        self.move_to(Namespace::Nowhere);
+        for index in std::mem::take(&mut self.known).into_keys() {
+            let _ = self.meter.send(Command::Gone { index });
+        }
+        self.speeds.clear();
+        self.reattached.clear();
+        self.failing.clear();
+    }
+
+    /// Goes into a namespace after [`leave`](Self::leave), and attaches to what there is.
+    pub async fn enter(&mut self, namespace: Namespace, links: &Links) -> Result<(), Error> {
+        self.move_to(namespace);
+        for interface in links.list().await? {
+            self.changed(&interface);
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, namespace: Namespace) {
+        self.probes.attachments().set_namespace(namespace.clone());
+        self.namespace = namespace;
     }
 
     /// Follows a change; returns whether what collectors are told of interfaces changed.

@@ -646,6 +646,7 @@ mod tests {
                 refused: 1,
                 ..CollectorStatus::default()
             }],
+            namespace: None,
             interfaces: vec![InterfaceStatus {
                 index: 2,
                 name: "eth0".to_owned(),

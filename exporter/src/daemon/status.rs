@@ -35,6 +35,15 @@ pub struct InterfaceStatus {
     pub reattached: u64,
 }
 
+/// The network namespace that the configuration names.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NamespaceStatus {
+    /// Its name or path, as configured.
+    pub name: String,
+    /// Whether it is there; else it is waited for.
+    pub present: bool,
+}
+
 /// The state of an exporter.
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -46,6 +55,8 @@ pub struct Status {
     pub ledger: Snapshot,
     /// The collectors.
     pub collectors: Vec<CollectorStatus>,
+    /// The network namespace that they are in; none: the exporter's own.
+    pub namespace: Option<NamespaceStatus>,
     /// The interfaces that are observed.
     pub interfaces: Vec<InterfaceStatus>,
     /// The kernel's side.
@@ -173,6 +184,7 @@ impl Sources {
         uptime_s: u64,
         max_flows: u32,
         collectors: &[CollectorHandle],
+        namespace: Option<NamespaceStatus>,
         interfaces: Vec<InterfaceStatus>,
         configuration: ConfigurationStatus,
     ) -> Status {
@@ -192,6 +204,7 @@ impl Sources {
             uptime_s,
             ledger: self.ledger(),
             collectors: collectors.iter().map(CollectorHandle::status).collect(),
+            namespace,
             interfaces,
             kernel: KernelStatus {
                 attached,

@@ -40,6 +40,10 @@ pub struct Interface {
     pub kind: DeviceKind,
     /// Administratively up.
     pub up: bool,
+    /// Index of the bridge, bond or VRF that it belongs to.
+    pub master: Option<u32>,
+    /// Index of the interface of this namespace that it is made upon, as a VLAN is.
+    pub lower: Option<u32>,
 }
 
 /// Something happened to an interface.
@@ -117,12 +121,15 @@ impl Interface {
             up: message.header.flags.contains(LinkFlags::Up),
             ..Self::default()
         };
-        let (mut word, mut has_parent) = (None, false);
+        let (mut word, mut has_parent, mut lower_is_elsewhere) = (None, false, false);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name.clone_from(name),
                 LinkAttribute::IfAlias(alias) => interface.alias.clone_from(alias),
                 LinkAttribute::ParentDevName(_) => has_parent = true,
+                LinkAttribute::Controller(index) => interface.master = Some(*index),
+                LinkAttribute::Link(index) => interface.lower = Some(*index),
+                LinkAttribute::LinkNetNsId(_) => lower_is_elsewhere = true,
                 LinkAttribute::LinkInfo(info) => {
                     word = info.iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -131,6 +138,9 @@ impl Interface {
                 }
                 _ => {}
             }
+        }
+        if lower_is_elsewhere {
+            interface.lower = None;
         }
         let loopback = message.header.link_layer_type == LinkLayerType::Loopback;
         interface.kind = DeviceKind::new(word, has_parent, loopback);

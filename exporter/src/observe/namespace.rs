@@ -121,7 +121,10 @@ impl Namespace {
     }
 
     /// The inode of the namespace; 0, which none has, where there is none.
-    pub(super) fn inode(&self) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// Where the kernel does not tell which one is the process's own.
+    pub fn inode(&self) -> Result<u64, Error> {
         const PATH: &str = "/proc/thread-self/ns/net";
         match self {
             Self::Own => std::fs::metadata(PATH)
