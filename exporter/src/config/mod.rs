@@ -14,12 +14,14 @@ use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use keys::{Key, TABLES};
 use kind::Kind;
 
 pub(crate) use kind::time;
+
+use crate::record::UnixTime;
 
 pub use crate::export::columns::Elements;
 pub use crate::meter::DuplicatesMode;
@@ -28,7 +30,7 @@ pub use ipfix::Protocol;
 pub use read::{Errors, Loaded, Position, Problem, parse};
 pub use types::{
     Attach, Directions, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
-    InvalidTarget, LogFormat, LogLevel, NonIp, Target, default_port,
+    InvalidTarget, LogFormat, LogLevel, NonIp, Target, TlsFiles, Transport, default_port,
 };
 
 /// The file that is read where the command line names none.
@@ -100,19 +102,23 @@ pub struct Collector {
     pub address: Endpoint,
     /// What it understands.
     pub protocol: Protocol,
+    /// What carries the messages; datagrams, where the protocol is not IPFIX.
+    pub transport: Transport,
+    /// What a connection by TLS goes by.
+    pub tls: TlsFiles,
     /// What its records tell; `None`: the default profile.
     pub elements: Option<Elements>,
     /// A host name is looked up this often.
     pub resolve_interval: Duration,
     /// The address to send from; `None`: the routing's choice.
     pub source_address: Option<IpAddr>,
-    /// The port to send from; `None`: a free one, kept.
+    /// The UDP port to send from; `None`: a free one, kept.
     pub source_port: Option<NonZeroU16>,
     /// The interface to send by, or a VRF device; `None`: the routing's choice.
     pub source_interface: Option<String>,
-    /// Differentiated services code point of datagrams, 0 to 63.
+    /// Differentiated services code point of packets, 0 to 63.
     pub dscp: u8,
-    /// Time to live of datagrams, from 1; `None`: the system's default.
+    /// Time to live of packets, from 1; `None`: the system's default.
     pub ttl: Option<u8>,
     /// Collectors with the same name here share the flows; `None`: it gets all.
     pub balance: Option<String>,
@@ -121,16 +127,21 @@ pub struct Collector {
     pub failover: Option<String>,
     /// Observation Domain ID towards this collector, if not [`Observation::domain_id`].
     pub domain_id: Option<u32>,
-    /// Templates are sent again this often.
+    /// Templates are sent again this often, over UDP.
     pub template_interval: Duration,
-    /// Templates are sent again after this many messages; 0: by time only.
+    /// Templates are sent again after this many messages, over UDP; 0: by time only.
     pub template_messages: u32,
-    /// Octets of a message at most, without IP and UDP headers, 512 to 65507; `None`: what the
-    /// path's MTU holds.
+    /// Octets of a message at most, without IP and UDP headers, from 512 on, and over UDP up to 65507;
+    /// `None`: what the path's MTU holds, or for a connection [`STREAM_MESSAGE_OCTETS`].
     pub max_message_size: Option<u16>,
-    /// Flow records a second at most; `None`: what an untuned receive buffer takes.
+    /// Flow records a second at most; `None`: what an untuned receive buffer takes, or over a
+    /// connection the collector.
     pub rate_limit: Option<NonZeroU32>,
 }
+
+/// Octets of a message over a connection at most, where nothing else is said: what one record of TLS
+/// holds (RFC 8446 section 5.1).
+pub const STREAM_MESSAGE_OCTETS: u16 = 1 << 14;
 
 impl Collector {
     /// A collector of which only the address is known; all else is the default.
@@ -140,6 +151,8 @@ impl Collector {
             name,
             address,
             protocol,
+            transport: (key::TRANSPORT.presence.0)(),
+            tls: TlsFiles::default(),
             elements: None,
             source_address: None,
             source_port: None,
@@ -232,7 +245,8 @@ impl Config {
     /// What `run` uses where there is no file: every default, and the built-in collector, which
     /// listens at `collector`.
     pub fn zero(collector: SocketAddr) -> Self {
-        let port = NonZeroU16::new(collector.port()).unwrap_or(default_port(Protocol::Ipfix));
+        let port = NonZeroU16::new(collector.port())
+            .unwrap_or(default_port(Protocol::Ipfix, Transport::Udp));
         let address = Endpoint {
             host: Host::Address(collector.ip()),
             port,
@@ -244,7 +258,7 @@ impl Config {
         }
     }
 
-    /// Reads a file. Its path is its name in messages.
+    /// Reads a file, and looks at the files that it names. Its path is its name in messages.
     pub fn load(path: &Path) -> Result<Loaded, Errors> {
         let file = path.display().to_string();
         let text = read_text(path).map_err(|(position, message)| {
@@ -255,7 +269,7 @@ impl Config {
                 message,
             }])
         })?;
-        parse(&file, &text)
+        read::parse_at(&file, &text, Some(UnixTime::from(SystemTime::now())))
     }
 
     /// Reads the `[daemon]` table of a file alone: where the exporter is that began with it, whatever was
@@ -313,6 +327,11 @@ impl Config {
             out.key(&key::NAME, &collector.name);
             out.key(&key::ADDRESS, &target);
             out.key(&key::PROTOCOL, &collector.protocol);
+            out.key(&key::TRANSPORT, &collector.transport);
+            out.some(&key::CA, collector.tls.ca.as_ref());
+            out.some(&key::CERTIFICATE, collector.tls.certificate.as_ref());
+            out.some(&key::KEY, collector.tls.key.as_ref());
+            out.some(&key::SERVER_NAME, collector.tls.server_name.as_ref());
             out.some(&key::ELEMENTS, collector.elements.as_ref());
             out.key(&key::RESOLVE_INTERVAL, &collector.resolve_interval);
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
@@ -400,7 +419,7 @@ fn read_text(path: &Path) -> Result<String, (Option<Position>, String)> {
 }
 
 /// What the system says, without the number.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((reason, _)) => reason.to_owned(),

@@ -21,7 +21,7 @@ pub mod succession;
 mod ticks;
 
 pub use attach::AttachMode;
-pub use bpf::{Direction, boot_clock_ns, path_mtu, raise_descriptor_limit};
+pub use bpf::{Direction, boot_clock_ns, path_mtu, raise_descriptor_limit, unacknowledged};
 pub use drain::{Drain, KernelCounters, Settlement, Tables, Turn, Turned};
 pub use error::Error;
 pub use fetcher::{FetcherOptions, FlowFetcher, Parts, Probes};
