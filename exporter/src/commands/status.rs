@@ -97,6 +97,7 @@ fn table(status: &Value, terminal: Option<u16>) -> String {
         );
     }
     interfaces_and_collectors(&mut text, status, terminal);
+    connections(&mut text, status, terminal);
     configuration(&mut text, &status["configuration"]);
     text
 }
@@ -197,7 +198,10 @@ fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option
         list(&status["collectors"]).map(|collector| {
             vec![
                 words(&collector["name"]),
-                words(&collector["protocol"]),
+                match collector["transport"].as_str() {
+                    None | Some("udp") => words(&collector["protocol"]),
+                    Some(transport) => format!("{}/{transport}", words(&collector["protocol"])),
+                },
                 words(&collector["address"]),
                 collector["messages"].to_string(),
                 collector["records"].to_string(),
@@ -207,6 +211,56 @@ fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option
                 words(&collector["last_error"]),
             ]
         }),
+    );
+}
+
+/// Of collectors that are connected to, how it is with that.
+fn connections(text: &mut String, status: &Value, terminal: Option<u16>) {
+    let connected = |collector: &&Value| !collector["connection"].is_null();
+    if list(&status["collectors"]).find(connected).is_none() {
+        return;
+    }
+    text.push('\n');
+    columns(
+        text,
+        terminal,
+        &[
+            ("connection", 0),
+            ("state", 0),
+            ("since", 2),
+            (">made", 1),
+            (">failed", 0),
+            (">octets waiting", 3),
+            (">records unacknowledged", 0),
+            ("by", 4),
+        ],
+        list(&status["collectors"])
+            .filter(connected)
+            .map(|collector| {
+                let connection = &collector["connection"];
+                let number = |value: &Value| value.as_u64().unwrap_or(0);
+                let failures = connection["failures"].as_object();
+                let failed: u64 = failures.into_iter().flatten().map(|(_, n)| number(n)).sum();
+                let tls = &connection["tls"];
+                vec![
+                    words(&collector["name"]),
+                    words(&connection["state"]),
+                    match number(&connection["since_ms"]) {
+                        0 => "-".to_owned(),
+                        since => UnixTime::from_millis(since).to_string(),
+                    },
+                    connection["made"].to_string(),
+                    failed.to_string(),
+                    connection["waiting_octets"].to_string(),
+                    collector["unacknowledged_records"].to_string(),
+                    if tls.is_null() {
+                        words(&collector["transport"])
+                    } else {
+                        let (version, cipher) = (words(&tls["version"]), words(&tls["cipher"]));
+                        format!("{version} {cipher} {}", words(&tls["server_name"]))
+                    },
+                ]
+            }),
     );
 }
 
@@ -376,6 +430,42 @@ the one with a long name  netflow-v9  [2001:db8:1234:5678:9abc:def0:1234:5678]:2
             narrow.contains("\ncollector                 records  held  lost\n"),
             "{narrow}"
         );
+    }
+
+    #[test]
+    fn connections_have_a_table_of_their_own() {
+        let failures = |closed| json!({"connect": 1, "tls": 0, "closed": closed});
+        let collector = |name, transport, connection| {
+            json!({
+                "name": name, "protocol": "ipfix", "transport": transport,
+                "unacknowledged_records": 40, "connection": connection,
+            })
+        };
+        let status = json!({"collectors": [
+            collector("noc", "udp", Value::Null),
+            collector("lab", "tcp", json!({
+                "state": "connecting", "since_ms": 0, "made": 0, "failures": failures(0),
+                "waiting_octets": 0, "tls": null,
+            })),
+            collector("far", "tls", json!({
+                "state": "connected", "since_ms": 1_795_536_420_123_u64, "made": 3,
+                "failures": failures(2), "waiting_octets": 4242,
+                "tls": {
+                    "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",
+                    "server_name": "collector.example",
+                },
+            })),
+        ]});
+        let text = table(&status, None);
+        assert!(text.contains("\nlab        ipfix/tcp "), "{text}");
+        let expected = "
+connection  state       since                     made  failed  octets waiting  records unacknowledged  by
+lab         connecting  -                            0       1               0                      40  tcp
+far         connected   2026-11-24T16:07:00.123Z     3       3            4242                      40  TLSv1.3 TLS_AES_256_GCM_SHA384 collector.example
+";
+        assert!(text.contains(expected), "{text}");
+        let udp = json!({"collectors": [collector("noc", "udp", Value::Null)]});
+        assert!(!table(&udp, None).contains("connection"));
     }
 
     #[test]

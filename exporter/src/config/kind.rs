@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use toml::de::DeValue;
 
 use super::types::{Directions, InterfacePattern, Interfaces, InvalidPattern, Target};
@@ -536,6 +537,52 @@ impl Kind for Directory {
 
     fn write(&self, value: &PathBuf) -> String {
         quote(&value.to_string_lossy())
+    }
+}
+
+/// The path of a file.
+pub struct FilePath;
+
+impl Kind for FilePath {
+    type Value = PathBuf;
+
+    fn expected(&self) -> String {
+        "the absolute path of a file".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<PathBuf, Mismatch> {
+        let text = value.get_ref().as_str();
+        // PATH_MAX, with its zero.
+        text.filter(|text| text.starts_with('/') && text.len() < 4096)
+            .filter(|text| !text.contains('\0') && !text.ends_with('/'))
+            .map(PathBuf::from)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &PathBuf) -> String {
+        quote(&value.to_string_lossy())
+    }
+}
+
+/// Whom a certificate has to be for.
+pub struct ServerIdentity;
+
+impl Kind for ServerIdentity {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a host name or an IP address".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<String, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.filter(|text| ServerName::try_from(*text).is_ok())
+            .map(str::to_owned)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
     }
 }
 

@@ -45,6 +45,11 @@ rate-limit = 1000
 [[collector]]
 address = "[2001:db8::1]:9995"
 failover = "one"
+transport = "tls"
+ca = "/etc/ca.pem"
+certificate = "/etc/own.pem"
+key = "/etc/own.key"
+server-name = "collector.example"
 [metrics]
 listen = "[::1]:9464"
 [daemon]
@@ -150,6 +155,8 @@ fn every_key_reaches_its_field() {
                 port: NonZeroU16::new(2055).unwrap(),
             },
             protocol: Protocol::NetflowV9,
+            transport: Transport::Udp,
+            tls: TlsFiles::default(),
             elements: Elements::new(
                 [
                     ("sourceIPv4Address", None),
@@ -182,6 +189,13 @@ fn every_key_reaches_its_field() {
         *second,
         Collector {
             failover: Some("one".to_owned()),
+            transport: Transport::Tls,
+            tls: TlsFiles {
+                ca: Some("/etc/ca.pem".into()),
+                certificate: Some("/etc/own.pem".into()),
+                key: Some("/etc/own.key".into()),
+                server_name: Some("collector.example".to_owned()),
+            },
             ..Collector::new(address.to_string(), address, Protocol::Ipfix)
         }
     );
@@ -248,17 +262,36 @@ fn the_example_has_every_key_with_its_default() {
 
 #[test]
 fn the_example_reads_with_its_comments_taken_off() {
-    let uncommented: String = keys::example()
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            Some(key) if !key.starts_with(' ') => format!("{key}\n"),
+    let uncommented = |but: &[&str]| -> String {
+        let is_left_out = |key: &str| but.iter().any(|but| key.starts_with(&format!("{but} = ")));
+        let example = keys::example();
+        let lines = example.lines().map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.starts_with(' ') && !is_left_out(key) => format!("{key}\n"),
             _ => format!("{line}\n"),
-        })
-        .collect();
-    let config = config(&uncommented);
-    assert_eq!(config.metrics.listen, "127.0.0.1:9464".parse().ok());
-    assert_eq!(config.collectors[0].name, "noc");
-    assert_eq!(config.collectors[0].source_port, NonZeroU16::new(49739));
+        });
+        lines.collect()
+    };
+    let udp = config(&uncommented(&["ca", "certificate", "key", "server-name"]));
+    assert_eq!(udp.metrics.listen, "127.0.0.1:9464".parse().ok());
+    assert_eq!(udp.collectors[0].name, "noc");
+    assert_eq!(udp.collectors[0].source_port, NonZeroU16::new(49739));
+    let text = uncommented(&["source-port"]);
+    let tls = config(&text.replace("transport = \"udp\"", "transport = \"tls\""));
+    let files = &tls.collectors[0].tls;
+    assert!(files.ca.is_some() && files.certificate.is_some() && files.key.is_some());
+}
+
+#[test]
+fn the_port_follows_protocol_and_transport() {
+    for (keys, port) in [
+        ("", 4739),
+        ("transport = \"tcp\"", 4739),
+        ("transport = \"tls\"", 4740),
+        ("protocol = \"netflow-v9\"", 2055),
+    ] {
+        let config = config(&format!("[[collector]]\naddress = \"192.0.2.1\"\n{keys}\n"));
+        assert_eq!(config.collectors[0].address.port.get(), port, "{keys}");
+    }
 }
 
 #[test]
@@ -428,6 +461,14 @@ fn what_is_probably_not_meant_is_warned_of() {
         [
             "f:4:21: collector.template-messages: NetFlow v5 has no templates: the key means nothing",
             "f:5:21: collector.template-interval: NetFlow v5 has no templates: the key means nothing"
+        ]
+    );
+    let connection = format!("{COLLECTOR}transport = \"tcp\"\ntemplate-interval = \"1h\"\n");
+    assert_eq!(
+        warnings(&connection),
+        [
+            "f:4:21: collector.template-interval: over a connection templates are sent once, at its \
+             start: the key means nothing"
         ]
     );
     let both = version_5 + "[[collector]]\naddress = \"192.0.2.2\"\n";

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -181,14 +182,57 @@ pub enum NonIp {
     Flow,
 }
 
-/// The port a collector listens on where nothing else is said: 4739 is IANA's for IPFIX, 2055 is
-/// custom for `NetFlow`.
-pub fn default_port(protocol: Protocol) -> NonZeroU16 {
+/// What carries messages to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams (RFC 7011 section 10.3).
+    Udp,
+    /// A connection (RFC 7011 section 10.4).
+    Tcp,
+    /// A connection that is encrypted and whose ends are known (RFC 7011 section 11).
+    Tls,
+}
+
+impl Transport {
+    /// Its word in the configuration, and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// Whether messages go over a connection.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
+}
+
+/// What a connection by TLS goes by: paths of PEM files, and a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificates that the collector's must come from; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// The certificate to show, and those between it and the collector's trust.
+    pub certificate: Option<PathBuf>,
+    /// Its private key; there is one exactly where there is a certificate.
+    pub key: Option<PathBuf>,
+    /// The host name or address that the collector's certificate has to be for; `None`: the host of its
+    /// address.
+    pub server_name: Option<String>,
+}
+
+/// The port a collector listens on where nothing else is said: 4739 is IANA's for IPFIX and 4740 for
+/// IPFIX by TLS, 2055 is custom for `NetFlow`.
+pub fn default_port(protocol: Protocol, transport: Transport) -> NonZeroU16 {
     const IPFIX: NonZeroU16 = NonZeroU16::new(4739).unwrap();
+    const IPFIX_SECURE: NonZeroU16 = NonZeroU16::new(4740).unwrap();
     const NETFLOW: NonZeroU16 = NonZeroU16::new(2055).unwrap();
-    match protocol {
-        Protocol::Ipfix => IPFIX,
-        Protocol::NetflowV9 | Protocol::NetflowV5 => NETFLOW,
+    match (protocol, transport) {
+        (Protocol::Ipfix, Transport::Tls) => IPFIX_SECURE,
+        (Protocol::Ipfix, Transport::Udp | Transport::Tcp) => IPFIX,
+        (Protocol::NetflowV9 | Protocol::NetflowV5, _) => NETFLOW,
     }
 }
 
@@ -226,7 +270,7 @@ pub enum LogFormat {
 pub struct Endpoint {
     /// The host.
     pub host: Host,
-    /// The UDP port.
+    /// The port.
     pub port: NonZeroU16,
 }
 

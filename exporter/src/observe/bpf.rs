@@ -589,6 +589,18 @@ pub fn path_mtu(socket: &impl AsRawFd, ipv6: bool) -> Option<u16> {
     (failed == 0 && mtu > 0).then(|| u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
+/// Octets that a connected TCP socket was given and the other host has not acknowledged; the end of the
+/// stream, once it was sent, counts as one. `None` where the kernel does not say.
+pub fn unacknowledged(socket: &impl AsRawFd) -> Option<u64> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (tcp(7)) stores an int, for which there is room.
+    let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    if failed != 0 {
+        return None;
+    }
+    u64::try_from(octets).ok()
+}
+
 /// The boot clock in nanoseconds: what the programs stamp packets with.
 pub fn boot_clock_ns() -> u64 {
     clock_ns(libc::CLOCK_BOOTTIME)

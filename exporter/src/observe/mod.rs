@@ -25,7 +25,9 @@ pub mod succession;
 mod ticks;
 
 pub use attach::AttachMode;
-pub use bpf::{Direction, MountTable, boot_clock_ns, path_mtu, raise_descriptor_limit};
+pub use bpf::{
+    Direction, MountTable, boot_clock_ns, path_mtu, raise_descriptor_limit, unacknowledged,
+};
 pub use device_kind::{DeviceKind, KindName};
 pub use drain::{Drain, KernelCounters, Settlement, Tables, Turn, Turned};
 pub use error::Error;
