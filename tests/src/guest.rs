@@ -9,6 +9,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use ebpfix::filter::KernelFilter;
 use ebpfix::observe::{Sizes, boot_clock_ns, load_net};
 use ebpfix::record::UnixTime;
 use ebpfix_tests::frame::{self, Ipv4, protocol};
@@ -114,7 +115,13 @@ fn load() -> Value {
         log_records: 16_384,
     };
     let start = Instant::now();
-    let loaded = load_net().and_then(|spec| spec.load(sizes, Path::new("/sys/fs/bpf/guest")));
+    let loaded = load_net().and_then(|spec| {
+        spec.load(
+            sizes,
+            Path::new("/sys/fs/bpf/guest"),
+            &KernelFilter::default(),
+        )
+    });
     json!({
         "what": "load",
         "kernel": release().trim(),

@@ -12,8 +12,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::kind::{
-    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, Integer, Kind,
-    Listen, Name, OneOf, Patterns, PowerOfTwo, Time,
+    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, FilterText, Integer,
+    Kind, Listen, Name, OneOf, Patterns, PowerOfTwo, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
 use super::{DuplicatesMode, Protocol, Timestamps};
@@ -167,6 +167,8 @@ keys! {
             "Observe packets as they enter the host, as they leave it, or both.";
         SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),
             "Observe 1 in this many packets, at random; 1 observes all. Collectors are told.";
+        FILTER "filter": FilterText = FilterText, (optional "everything", "\"not (net 10.0.0.0/8 and port 53)\""),
+            "Which packets are counted: an expression as `ebpfix flows --filter` takes it, over addresses, ports, protocol, ethertype, VLAN, MAC addresses and direction; or a list of them, of which one has to be met. The kernel leaves out the others, after sampling, and counts them (filtered).";
         ATTACH "attach": OneOf<Attach> = OneOf(&[("auto", Attach::Auto), ("tcx", Attach::Tcx), ("clsact", Attach::Clsact)]), (default Attach::Auto),
             "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one.";
         NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),

@@ -201,6 +201,7 @@ impl Reader<'_> {
                 interfaces: self.value(section, &key::INTERFACES),
                 directions: self.value(section, &key::DIRECTIONS),
                 sampling: self.value(section, &key::SAMPLING),
+                filter: self.optional(section, &key::FILTER).unwrap_or_default(),
                 attach: self.value(section, &key::ATTACH),
                 non_ip: self.value(section, &key::NON_IP),
                 timestamps: self.value(section, &key::TIMESTAMPS),

@@ -8,6 +8,7 @@ domain-id = 4294967295
 interfaces = ["eth*", "!eth7"]
 directions = ["egress"]
 sampling = 100
+filter = ["net 10.0.0.0/8 and not port 53", "arp"]
 attach = "clsact"
 non-ip = "flow"
 agent-address = "192.0.2.1"
@@ -112,6 +113,10 @@ fn every_key_reaches_its_field() {
     assert!(observation.interfaces.takes("eth0") && !observation.interfaces.takes("eth7"));
     assert_eq!(observation.directions, Directions::Egress);
     assert_eq!(observation.sampling.get(), 100);
+    assert_eq!(
+        observation.filter.texts(),
+        ["net 10.0.0.0/8 and not port 53", "arp"]
+    );
     assert_eq!(observation.attach, Attach::Clsact);
     assert_eq!(observation.non_ip, NonIp::Flow);
     assert_eq!(

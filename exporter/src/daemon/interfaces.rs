@@ -2,7 +2,7 @@
 
 use super::metering::Command;
 use super::status::InterfaceStatus;
-use crate::config::Interfaces;
+use crate::config::{Interfaces, KernelFilter};
 use crate::observe::{Direction, Error, Interface, LinkEvent, Links, Probes};
 use ipfix::options;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,6 +145,11 @@ impl Watched {
         for interface in known {
             self.place(&interface);
         }
+    }
+
+    /// Takes another filter: see [`Probes::set_filter`].
+    pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), Error> {
+        self.probes.set_filter(filter)
     }
 
     /// The interfaces that are observed.

@@ -15,7 +15,7 @@ pub mod status;
 
 use crate::config::{self, Config};
 use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
-use crate::ledger::{Ledger, Snapshot};
+use crate::ledger::{Ledger, LossReason, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
@@ -394,16 +394,24 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
-        // Before anything is changed: it may fail.
+        // Before anything is changed: these may fail.
         let moved = (new.metrics != self.config.metrics)
             .then(|| listen_for_metrics(&new, &self.scrapes))
             .transpose()
             .map_err(|error| lines(error.to_string()))?;
+        if new.observation.filter != self.config.observation.filter {
+            self.watched
+                .set_filter(&new.observation.filter)
+                .map_err(|error| lines(format!("observation.filter: {error}")))?;
+        }
         let domain = new.observation.domain_id;
         let export = self
             .collectors
             .set(&new.collectors, domain, &self.ledger)
-            .map_err(|error| lines(error.to_string()))?;
+            .map_err(|error| {
+                let _ = self.watched.set_filter(&self.config.observation.filter);
+                lines(error.to_string())
+            })?;
         let _ = self.meter.send(Command::Export(export));
         if let Some(listener) = moved {
             self.metrics = listener;
@@ -471,7 +479,7 @@ impl Daemon {
     }
 
     fn status(&mut self) -> Status {
-        self.sources.status(
+        let mut status = self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
             self.collectors.running(),
@@ -480,7 +488,10 @@ impl Daemon {
                 log_level: logging::level(),
                 ..self.configuration.clone()
             },
-        )
+        );
+        let filter = &self.config.observation.filter;
+        status.kernel.filter = (!filter.is_all()).then(|| filter.text());
+        status
     }
 
     /// One line for `systemctl status`.
@@ -504,9 +515,8 @@ impl Daemon {
     fn share_with(&mut self, interfaces: Vec<ipfix::options::Interface>) {
         let lost = self.sources.ledger().lost;
         // What was left out on purpose was not ignored: it was not selected.
-        let ignored = lost
-            .total()
-            .saturating_sub(lost.of(crate::ledger::LossReason::NotSampled));
+        let left_out = lost.of(LossReason::NotSampled) + lost.of(LossReason::Filtered);
+        let ignored = lost.total().saturating_sub(left_out);
         let before = self.shared.borrow().clone();
         let now_ms = UnixTime::from(SystemTime::now()).millis();
         let changed = ignored != before.ignored;
@@ -575,6 +585,7 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
             config::Attach::Clsact => AttachMode::Clsact,
         },
         layer2_flows: observation.non_ip == config::NonIp::Flow,
+        filter: observation.filter.clone(),
         timestamps: observation.timestamps,
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
