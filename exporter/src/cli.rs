@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, DEFAULT_FILE, DuplicatesMode, Protocol, Target};
+use crate::config::{self, DEFAULT_FILE, DuplicatesMode, Protocol, Sources, Target, has_includes};
 
 mod view;
 pub use view::*;
@@ -129,6 +129,9 @@ pub struct RunArgs {
     /// The file to use instead of the default
     #[command(flatten)]
     pub config: ConfigFile,
+    /// What wins over the file
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 /// Arguments of `check`.
@@ -137,7 +140,11 @@ pub struct CheckArgs {
     /// The file to use instead of the default
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Print what is in force, defaults included, as a configuration file
+    /// What wins over the file
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Print what is in force, defaults included, as a configuration file; a comment behind each value
+    /// says where it comes from
     #[arg(long)]
     pub print: bool,
 }
@@ -363,7 +370,8 @@ pub struct DetachArgs {
 /// Which configuration file.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// Configuration file [default: /etc/ebpfix/ebpfix.toml]
+    /// Configuration file; files conf.d/*.toml in its folder are read after it [default:
+    /// /etc/ebpfix/ebpfix.toml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -374,12 +382,43 @@ impl ConfigFile {
         self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
 
-    /// The file that is named, else the default file if it exists.
+    /// The file that is named, else the default file if it exists, or others that are read after it.
     pub fn existing(&self) -> Option<&Path> {
         // Of a file that may not be looked at, reading it says more than leaving it out.
         let default = Path::new(DEFAULT_FILE);
-        let default = || (!matches!(default.try_exists(), Ok(false))).then_some(default);
+        let exists = || !matches!(default.try_exists(), Ok(false)) || has_includes(default);
+        let default = || exists().then_some(default);
         self.config.as_deref().or_else(default)
+    }
+
+    /// The file, if there is one, and the environment of this process.
+    pub fn sources(&self) -> Sources {
+        Sources::new(self.existing()).with_environment(std::env::vars_os())
+    }
+
+    /// The same, where there has to be a file.
+    pub fn checked(&self) -> Sources {
+        Sources::new(Some(self.path())).with_environment(std::env::vars_os())
+    }
+}
+
+/// What wins over a configuration file.
+#[derive(Debug, Default, Args)]
+pub struct Overrides {
+    /// Set a key, whatever the files and the environment say, such as observation.sampling=10; may be
+    /// given several times
+    #[arg(long, value_name = "TABLE.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Add a collector, with other keys behind commas, such as 192.0.2.10:2055,protocol=netflow-v9; may
+    /// be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub collector: Vec<String>,
+}
+
+impl Overrides {
+    /// The sources, with this above all.
+    pub fn over(&self, sources: Sources) -> Sources {
+        sources.with_flags(&self.set, &self.collector)
     }
 }
 

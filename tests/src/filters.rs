@@ -1,18 +1,17 @@
-//! Filters as long as they may be, of every kind of test: what is hardest for a kernel's verifier.
+//! Long filters of every kind of test: what is hardest for a kernel's verifier.
 
 use std::fmt::Write as _;
 
 use ebpfix::filter::KernelFilter;
-use ebpfix::filter::kernel::MAX_INSTRUCTIONS;
 
 /// One of many that are much alike.
 type Part = fn(usize) -> String;
 
-/// Each with what it is made of.
+/// Each with what it is made of; of about as many BPF instructions as `most`, and no more.
 ///
 /// # Panics
 /// Where one is no filter.
-pub fn longest() -> Vec<(&'static str, KernelFilter)> {
+pub fn long(most: usize) -> Vec<(&'static str, KernelFilter)> {
     let kinds: [(&str, Part, &str); 6] = [
         (
             "networks of IPv4",
@@ -20,67 +19,65 @@ pub fn longest() -> Vec<(&'static str, KernelFilter)> {
             ",",
         ),
         ("addresses of IPv6", |n| format!("2001:db8::{n:x}:0:1"), ","),
-        // Nothing that becomes one set.
+        // Of the rest nothing becomes one set.
         (
             "pairs",
-            |n| {
-                let n = n % 60_000;
-                format!("src port {n} and dst {}.0.0.0/8 and udp", 1 + n % 200)
-            },
+            |n| format!("src port {n} and dst {}.0.0.0/8 and udp", 1 + n % 200),
             " or ",
         ),
         (
             "denials",
             |n| {
-                let n = n % 60_000;
-                format!(
-                    "not (src 10.{}.{}.0/24 and (tcp or port {n}))",
-                    n / 256,
-                    n % 256
-                )
+                let (upper, lower) = (n / 256, n % 256);
+                format!("not (src 10.{upper}.{lower}.0/24 and (tcp or port {n}))")
             },
             " and ",
         ),
         (
             "ports",
-            |n| format!("(src port {} or vlan {})", 2 * (n % 30_000), n % 4096),
+            |n| format!("(src port {} or vlan {})", 2 * n, n % 4096),
             " and ",
         ),
         (
             "MAC addresses",
             |n| {
-                format!(
-                    "(mac 02:00:00:00:{:02x}:{:02x} and (tcp or in))",
-                    n / 256,
-                    n % 256
-                )
+                let (upper, lower) = (n / 256, n % 256);
+                format!("(mac 02:00:00:00:{upper:02x}:{lower:02x} and (tcp or in))")
             },
             " or ",
         ),
     ];
     kinds
         .into_iter()
-        .map(|(what, part, join)| (what, as_long_as_can_be(part, join)))
+        .map(|(what, part, join)| (what, as_long_as(most, part, join)))
         .collect()
 }
 
-/// By halves: the largest number of parts that is still a filter.
-fn as_long_as_can_be(part: Part, join: &str) -> KernelFilter {
-    let of = |count: usize| {
+fn as_long_as(most: usize, part: Part, join: &str) -> KernelFilter {
+    let of = |parts: usize| {
         let mut text = part(0);
-        for n in 1..count {
+        for n in 1..parts {
             let _ = write!(text, "{join}{}", part(n));
         }
-        text.parse::<KernelFilter>()
+        text.parse::<KernelFilter>().ok()
     };
-    let (mut least, mut most) = (1, MAX_INSTRUCTIONS);
-    while least + 1 < most {
-        let middle = usize::midpoint(least, most);
-        if of(middle).is_ok() {
-            least = middle;
-        } else {
-            most = middle;
+    let mut parts = 16;
+    let mut best = of(parts).expect("a filter");
+    // It gets longer with every part, but not by the same always; and the text may get too long.
+    let mut aim = most;
+    for _ in 0..8 {
+        let more = parts * aim / best.instructions();
+        match of(more) {
+            Some(filter) if filter.instructions() <= most => {
+                (parts, best) = (more, filter);
+            }
+            _ => aim -= aim / 8,
         }
     }
-    of(least).expect("a filter")
+    assert!(
+        best.instructions() > most / 2 || best.text().len() > 40_000,
+        "{} of {most} instructions",
+        best.instructions()
+    );
+    best
 }

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ebpfix::filter::KernelFilter;
+use ebpfix::filter::kernel::MAX_INSTRUCTIONS;
 use ebpfix::observe::{Direction, FetcherOptions, FlowFetcher};
 use ebpfix_probes::abi::{DROP_REASONS, DropReason, FlowId, IpAddress, MacAddress, Tally};
 use ebpfix_tests::chance::Random;
 use ebpfix_tests::frame::{self, Ipv4, protocol};
 use ebpfix_tests::inject::{Injector, Order};
 use ebpfix_tests::test_run::{Counted, FilterRun, Programs, Run};
-use ebpfix_tests::{Count, Ebpfix, Flood, Lab, Ledger, Nfcapd, Settings, alone, wait_for};
+use ebpfix_tests::{Count, Ebpfix, Flood, Lab, Ledger, Nfcapd, Settings, alone, filters, wait_for};
 use nix::sys::signal::Signal;
 
 const PORT: u16 = 9001;
@@ -147,7 +148,7 @@ fn the_verifier_takes_the_longest_filters() {
             ..FetcherOptions::default()
         };
         let mut fetcher = FlowFetcher::new(&options).expect("the programs load");
-        for (what, filter) in ebpfix_tests::filters::longest() {
+        for (what, filter) in filters::long(MAX_INSTRUCTIONS) {
             let start = Instant::now();
             fetcher
                 .set_filter(&filter)

@@ -4,6 +4,7 @@ use super::Failure;
 use crate::cli::StatusArgs;
 use crate::daemon::control::Question;
 use crate::flows::show::csv_cell;
+use crate::record::UnixTime;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -173,11 +174,20 @@ fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option
 }
 
 fn configuration(text: &mut String, configuration: &Value) {
+    let time = |key: &str| {
+        let time = UnixTime::from_millis(configuration[key].as_u64()?);
+        Some(time.to_string().replace('T', " ").replace('Z', ""))
+    };
+    let files: Vec<_> = list(&configuration["files"]).map(words).collect();
+    if let (Some(read), false) = (time("read_ms"), files.is_empty()) {
+        let _ = writeln!(text, "\nconfiguration read {read}: {}", files.join(", "));
+    }
     let errors: Vec<_> = list(&configuration["errors"]).map(words).collect();
     if !errors.is_empty() {
+        let when = time("tried_ms").map_or_else(String::new, |time| format!(" ({time})"));
         let _ = writeln!(
             text,
-            "\nthe configuration was changed and is wrong; the one before stays in force:\n{}",
+            "\nthe configuration was changed and is wrong{when}; the one before stays in force:\n{}",
             errors.join("\n")
         );
     }
@@ -340,6 +350,20 @@ changed, but takes effect at the next start only: daemon, log.format
             "{text}"
         );
         assert!(!table(&configuration(&[]), None).contains("wrong"));
+
+        let mut read = configuration(&["f:3:1: no such key"]);
+        read["configuration"]["files"] = json!(["f", "conf.d/a.toml"]);
+        read["configuration"]["read_ms"] = json!(1_764_000_000_000_u64);
+        read["configuration"]["tried_ms"] = json!(1_764_000_001_500_u64);
+        let text = table(&read, None);
+        assert!(
+            text.contains("\nconfiguration read 2025-11-24 16:00:00.000: f, conf.d/a.toml\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("is wrong (2025-11-24 16:00:01.500); the one before"),
+            "{text}"
+        );
     }
 
     #[test]

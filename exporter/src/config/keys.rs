@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::kind::{
     Address, CollectorAddress, Device, DirectionList, Directory, ElementList, FilterText, Integer,
-    Kind, Listen, Name, OneOf, Patterns, PowerOfTwo, Time,
+    Kind, Listen, Mismatch, Name, OneOf, Patterns, PowerOfTwo, Spanned, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
 use super::{DuplicatesMode, Protocol, Timestamps};
@@ -59,6 +59,8 @@ pub trait Described: Sync {
     fn presence(&self) -> Presence;
     /// Its meaning, for people.
     fn doc(&self) -> &'static str;
+    /// What is wrong with a value; nothing where it is right.
+    fn mismatches(&self, value: &Spanned<'_>) -> Vec<Mismatch>;
 }
 
 /// What the absence of a key means.
@@ -168,9 +170,9 @@ keys! {
         SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),
             "Observe 1 in this many packets, at random; 1 observes all. Collectors are told.";
         FILTER "filter": FilterText = FilterText, (optional "everything", "\"not (net 10.0.0.0/8 and port 53)\""),
-            "Which packets are counted: an expression as `ebpfix flows --filter` takes it, over addresses, ports, protocol, ethertype, VLAN, MAC addresses and direction; or a list of them, of which one has to be met. The kernel leaves out the others, after sampling, and counts them (filtered).";
+            "Which packets are counted: an expression as `ebpfix flows` takes it, over addresses, ports, protocol, ethertype, VLAN, MAC addresses and direction; or a list of them, of which one has to be met. The kernel leaves out the others, after sampling, and counts them (filtered).";
         ATTACH "attach": OneOf<Attach> = OneOf(&[("auto", Attach::Auto), ("tcx", Attach::Tcx), ("clsact", Attach::Clsact)]), (default Attach::Auto),
-            "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one.";
+            "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one. Takes effect at a start, not at a reload.";
         NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),
             "Frames that are not IP: \"count\" them by reason, or make a \"flow\" of their layer 2 addresses and ethertype.";
         TIMESTAMPS "timestamps": OneOf<Timestamps> = OneOf(&[("tick", Timestamps::Tick), ("fine-start", Timestamps::FineStart), ("fine", Timestamps::Fine)]), (default Timestamps::FineStart),
@@ -178,9 +180,9 @@ keys! {
         AGENT_ADDRESS "agent-address": Address = Address, (optional "the address that faces the collector", "\"192.0.2.1\""),
             "This exporter's own address, as written into its records.";
         CACHE_SLOTS "cache-slots": PowerOfTwo = PowerOfTwo { min: 16, max: 16384 }, (optional "as many as max-flows, rounded up to a power of two, but at most 4096", "4096"),
-            "Flows in the kernel's cache, per CPU. Small is fast: the cache should stay in the CPU's own cache (256 octets a slot).";
+            "Flows in the kernel's cache, per CPU. Small is fast: the cache should stay in the CPU's own cache (256 octets a slot). Takes effect at a start, not at a reload.";
         LOG_RECORDS "log-records": PowerOfTwo = PowerOfTwo { min: 1024, max: 1_048_576 }, (default 65536),
-            "Flows in the kernel's log of those evicted from the cache, per CPU (112 octets each). When the exporter does not read it fast enough, what does not fit is counted as lost.";
+            "Flows in the kernel's log of those evicted from the cache, per CPU (112 octets each). When the exporter does not read it fast enough, what does not fit is counted as lost. Takes effect at a start, not at a reload.";
         DRAIN_INTERVAL "drain-interval": Time = Time { min: Duration::from_millis(10), max: Duration::from_mins(1) }, (default Duration::from_secs(1)),
             "How often the kernel's cache is emptied into the exporter's.";
     }
@@ -236,17 +238,42 @@ keys! {
     }
     daemon false "Where things are on this host." {
         RUN_DIR "run-dir": Directory = Directory { max_len: 90, dots: true }, (default "/run/ebpfix".into()),
-            "Holds control.sock, which \"ebpfix status\" asks. Several exporters on one host have one each.";
+            "Holds control.sock, which \"ebpfix status\" asks. Several exporters on one host have one each. Takes effect at a start, not at a reload.";
         PIN_DIR "pin-dir": Directory = Directory { max_len: 200, dots: false }, (default "/sys/fs/bpf/ebpfix".into()),
-            "In a BPF file system: holds programs and tables, so that they outlive an exporter that is killed or hands over, and the next one finds them. Nobody else may write there. Several exporters on one host have one each.";
+            "In a BPF file system: holds programs and tables, so that they outlive an exporter that is killed or hands over, and the next one finds them. Nobody else may write there. Several exporters on one host have one each. Takes effect at a start, not at a reload.";
     }
-    log false "What the exporter says, on stderr." {
+    log false "What the exporter says, on stderr. Of one kind of event 200 lines at once are logged and 10 a second: then a line says how many more there were." {
         LEVEL "level": OneOf<LogLevel> = OneOf(&[("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]), (default LogLevel::Info),
             "The least severity that is logged.";
-        FORMAT "format": OneOf<LogFormat> = OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]), (default LogFormat::Text),
-            "Lines for people, or a JSON object a line.";
+        FORMAT "format": OneOf<LogFormat> = OneOf(&[("auto", LogFormat::Auto), ("journal", LogFormat::Journal), ("text", LogFormat::Text), ("json", LogFormat::Json)]), (default LogFormat::Auto),
+            "Lines of \"text\" for people, a \"json\" object a line, or entries of systemd's \"journal\" with a priority and a field for each fact (EBPFIX_COLLECTOR=noc); \"auto\" is journal where stderr goes there, else text. Takes effect at a start, not at a reload.";
     }
 }
+
+/// What the names of the environment variables begin with that set a key.
+pub const VARIABLE_PREFIX: &str = "EBPFIX_";
+/// The environment variable that adds collectors.
+pub const COLLECTOR_VARIABLE: &str = "EBPFIX_COLLECTOR";
+
+/// The environment variable that sets a key of a table that there is one of: `EBPFIX_LOG_LEVEL`.
+pub fn variable(table: &str, key: &str) -> String {
+    let name = format!("{VARIABLE_PREFIX}{table}_{key}");
+    name.replace('-', "_").to_uppercase()
+}
+
+/// The key of this dotted name, such as `log.level`.
+pub fn find(dotted: &str) -> Option<&'static dyn Described> {
+    let (table, key) = dotted.split_once('.')?;
+    let table = TABLES.iter().find(|known| known.name == table)?;
+    table.keys.iter().copied().find(|known| known.name() == key)
+}
+
+/// From where values come and which wins, for people: a paragraph each.
+pub const PRECEDENCE: &[&str] = &[
+    "The files conf.d/*.toml in the folder of the configuration file are read after it, in the order of their names (by octets); hidden files and files of other names are passed over. Of a key in several files the last one counts. What stands in double brackets adds up: the collectors of all files, in this order.",
+    "A key of a table in single brackets can also be given by an environment variable, EBPFIX_TABLE_KEY, such as EBPFIX_OBSERVATION_SAMPLING=10 or EBPFIX_METERING_ACTIVE_TIMEOUT=30s, and by \"ebpfix run --set TABLE.KEY=VALUE\", such as --set observation.sampling=10. The value is TOML; text needs no quotes, and a list of text can be written with commas alone: --set \"observation.interfaces=eth*,!eth7\". EBPFIX_COLLECTOR and --collector add a collector: its address, and behind commas other keys, such as 192.0.2.10:2055,protocol=netflow-v9; several in the variable stand apart by spaces. An empty variable counts as not set; a misspelt one is an error.",
+    "What comes later wins: defaults, the configuration file, conf.d, environment, command line. The files are read again at a reload; environment and command line stay as they were at the start. \"ebpfix check --print\" says of every value where it comes from.",
+];
 
 /// The commented example: every key with its default, or where it has none, an example in a comment.
 pub fn example() -> String {
@@ -255,6 +282,10 @@ pub fn example() -> String {
          # default stands in a comment, with an example. `ebpfix check --config FILE` says whether a\n\
          # file is right; `--print` adds what is in force.\n",
     );
+    for paragraph in PRECEDENCE {
+        text.push_str("#\n");
+        comment(&mut text, paragraph);
+    }
     for table in TABLES {
         let (open, close) = if table.many { ("[[", "]]") } else { ("[", "]") };
         text.push('\n');
@@ -320,6 +351,10 @@ impl<K: Kind> Described for Key<K, WithDefault<K::Value>> {
     fn doc(&self) -> &'static str {
         self.doc
     }
+
+    fn mismatches(&self, value: &Spanned<'_>) -> Vec<Mismatch> {
+        self.kind.read_all(value).err().unwrap_or_default()
+    }
 }
 
 impl<K: Kind> Described for Key<K, Optional> {
@@ -341,6 +376,10 @@ impl<K: Kind> Described for Key<K, Optional> {
     fn doc(&self) -> &'static str {
         self.doc
     }
+
+    fn mismatches(&self, value: &Spanned<'_>) -> Vec<Mismatch> {
+        self.kind.read_all(value).err().unwrap_or_default()
+    }
 }
 
 impl<K: Kind> Described for Key<K, Required> {
@@ -360,5 +399,9 @@ impl<K: Kind> Described for Key<K, Required> {
 
     fn doc(&self) -> &'static str {
         self.doc
+    }
+
+    fn mismatches(&self, value: &Spanned<'_>) -> Vec<Mismatch> {
+        self.kind.read_all(value).err().unwrap_or_default()
     }
 }

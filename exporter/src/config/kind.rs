@@ -361,10 +361,11 @@ impl FilterText {
         let text = value.get_ref().as_str().unwrap_or_default();
         let octets = |characters: usize| text.chars().take(characters).map(char::len_utf8).sum();
         let start: usize = octets(error.column() - 1);
-        // Quotes, one or three, and a line feed that is not part of the text, stand before it. Where
-        // there are more octets than that and those of the text, some stand for others.
+        // Quotes, none (in an argument), one or three, and a line feed that is not part of the text,
+        // stand before it. Where there are more octets than that and those of the text, some stand for others.
         let span = value.span();
         let before = match span.len().saturating_sub(text.len()) {
+            0 => Some(0),
             2 => Some(1),
             6 => Some(3),
             7 => Some(4),

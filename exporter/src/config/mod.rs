@@ -1,19 +1,19 @@
 //! The configuration: what the program uses ([`Config`]), apart from the form it has in a file.
 //!
-//! A file is read whole: [`Config::load`] gives either a configuration, every value of it parsed and
-//! in range, or every mistake in the file with its place. All keys are described in [`keys`].
+//! It is read whole: [`Sources::load`] gives either a configuration, every value of it parsed and in
+//! range, or every mistake with its place: in a file, in a file beside it, in the environment or on the
+//! command line. All keys are described in [`keys`].
 
 pub mod keys;
 pub mod kind;
 mod read;
+mod sources;
 mod types;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use keys::{Key, TABLES};
@@ -26,7 +26,8 @@ pub use crate::filter::KernelFilter;
 pub use crate::meter::DuplicatesMode;
 pub use ebpfix_probes::abi::Timestamps;
 pub use ipfix::Protocol;
-pub use read::{Errors, Loaded, Position, Problem, parse};
+pub use read::{Errors, Loaded, Origins, Position, Problem, parse};
+pub use sources::{INCLUDES, Sources, has_includes};
 pub use types::{
     Attach, Directions, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
     InvalidTarget, LogFormat, LogLevel, NonIp, Target, default_port,
@@ -248,27 +249,6 @@ impl Config {
         }
     }
 
-    /// Reads a file. Its path is its name in messages.
-    pub fn load(path: &Path) -> Result<Loaded, Errors> {
-        let file = path.display().to_string();
-        let text = read_text(path).map_err(|(position, message)| {
-            Errors(vec![Problem {
-                file: file.clone(),
-                position,
-                key: None,
-                message,
-            }])
-        })?;
-        parse(&file, &text)
-    }
-
-    /// Reads the `[daemon]` table of a file alone: where the exporter is that began with it, whatever was
-    /// made wrong in the rest since. `None` where the file cannot be read, or that table not.
-    pub fn load_daemon(path: &Path) -> Option<Daemon> {
-        let text = read_text(path).ok()?;
-        read::parse_daemon(&text)
-    }
-
     /// The configuration as a file, which reads as the same configuration. Only keys that are in
     /// force are in it.
     pub fn to_toml(&self) -> String {
@@ -352,6 +332,38 @@ impl Config {
     }
 }
 
+impl Loaded {
+    /// The configuration as a file, as [`Config::to_toml`] has it; behind each value a comment says
+    /// where it comes from: `default`, `FILE:LINE`, `environment: VARIABLE` or the argument of the
+    /// command line.
+    pub fn to_toml(&self) -> String {
+        /// Where comments begin, unless a value is in the way.
+        const COLUMN: usize = 40;
+        let mut text = String::new();
+        let mut table = ("", 0);
+        let mut seen = [0; TABLES.len()];
+        for line in self.config.to_toml().lines() {
+            let name = line.trim_matches(['[', ']']);
+            let found = TABLES.iter().position(|table| table.name == name);
+            if let (true, Some(at)) = (line.starts_with('['), found) {
+                table = (TABLES[at].name, seen[at]);
+                seen[at] += 1;
+            }
+            let origin = match line.split_once(" = ") {
+                Some((key, _)) if !line.starts_with('[') => {
+                    Some(self.origins.of(table.0, table.1, key).unwrap_or("default"))
+                }
+                _ => None,
+            };
+            let _ = match origin {
+                Some(origin) => writeln!(text, "{line:COLUMN$}  # {origin}"),
+                None => writeln!(text, "{line}"),
+            };
+        }
+        text
+    }
+}
+
 #[derive(Default)]
 struct Writer {
     text: String,
@@ -381,37 +393,6 @@ impl Writer {
 /// small enough for the CPU's own cache.
 pub fn default_cache_slots(max_flows: NonZeroU32) -> u32 {
     max_flows.get().min(4096).next_power_of_two().max(16)
-}
-
-fn read_text(path: &Path) -> Result<String, (Option<Position>, String)> {
-    /// No configuration is this large; `/dev/zero` is.
-    const LIMIT: u64 = 1 << 20;
-    let mut octets = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LIMIT + 1).read_to_end(&mut octets))
-        .map_err(|error| (None, format!("cannot be read: {}", reason(&error))))?;
-    if octets.len() as u64 > LIMIT {
-        let message = format!("is no configuration: it has more than {LIMIT} octets");
-        return Err((None, message));
-    }
-    String::from_utf8(octets).map_err(|error| {
-        let (good, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let position = Position::after(&String::from_utf8_lossy(good));
-        let octet = bad.first().copied().unwrap_or_default();
-        (
-            Some(position),
-            format!("expected text in UTF-8, found the octet {octet:#04x}"),
-        )
-    })
-}
-
-/// What the system says, without the number.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((reason, _)) => reason.to_owned(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

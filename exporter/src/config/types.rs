@@ -164,6 +164,10 @@ pub enum LogLevel {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// The journal's entries where stderr is the journal's, else text.
+    Auto,
+    /// Entries with fields, by the protocol of systemd's journal.
+    Journal,
     /// For people.
     Text,
     /// One JSON object a line.

@@ -152,6 +152,16 @@ impl Watched {
         self.probes.set_filter(filter)
     }
 
+    /// Takes other directions: attaches and detaches what they say.
+    pub fn set_directions(&mut self, ingress: bool, egress: bool) {
+        self.probes.set_directions(ingress, egress);
+        let wanted = |interface: &&Interface| self.wanted.takes(&interface.name);
+        let known: Vec<Interface> = self.known.values().filter(wanted).cloned().collect();
+        for interface in known {
+            self.attach(&interface);
+        }
+    }
+
     /// The interfaces that are observed.
     pub fn status(&mut self) -> Vec<InterfaceStatus> {
         let attachments = self.probes.attachments();

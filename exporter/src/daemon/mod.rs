@@ -13,7 +13,7 @@ pub mod metrics;
 mod onlookers;
 pub mod status;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Loaded};
 use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
 use crate::ledger::{Ledger, LossReason, Snapshot};
 use crate::logging;
@@ -32,7 +32,7 @@ use metering::{Command, Gauges, Metering};
 use status::{ConfigurationStatus, Reloaded, Sources, Status};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
@@ -52,6 +52,8 @@ const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 const SHARE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the programs are still attached.
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
+/// Between two reports of lines that were too many to be logged.
+const BETWEEN_OMISSIONS: Duration = Duration::from_secs(10);
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -81,9 +83,10 @@ pub enum DaemonError {
 /// Observes and exports until SIGTERM or SIGINT, or until it is told to hand over; then exports what
 /// is held and returns the ledger as it was at the end.
 ///
-/// `file` is read again at SIGHUP. Where anything fails before the first packet is counted, what
+/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails before the first packet is counted, what
 /// was attached by then comes off again; what was found from an exporter before stays as it was.
-pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, DaemonError> {
+pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, DaemonError> {
+    let Loaded { config, read, .. } = loaded;
     raise_descriptor_limit();
     let mut signals = Signals::new()?;
     let began = Instant::now();
@@ -124,7 +127,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     gauges
         .taking_over
         .store(adopted || !retired.is_empty(), Ordering::Relaxed);
-    let sources = Sources {
+    let gathered = Sources {
         ledger: ledger.clone(),
         tables,
         gauges: gauges.clone(),
@@ -171,10 +174,10 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let mut daemon = Daemon {
         started: config.clone(),
         config,
-        configuration: ConfigurationStatus::read_from(file, now_ms),
-        file: file.map(Path::to_owned),
+        configuration: ConfigurationStatus::read_from(sources.file(), read, now_ms),
+        from: sources.clone(),
         began,
-        sources,
+        sources: gathered,
         ledger,
         collectors,
         shared,
@@ -183,6 +186,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         kept,
         metrics,
         scrapes,
+        addressing: None,
     };
     let end = daemon
         .serve(&mut signals, &control, scraped, &mut links, &thread)
@@ -221,7 +225,8 @@ struct Daemon {
     /// That with which it began.
     started: Config,
     configuration: ConfigurationStatus,
-    file: Option<PathBuf>,
+    /// Where the configuration is from.
+    from: config::Sources,
     began: Instant,
     sources: Sources,
     ledger: Arc<Ledger>,
@@ -232,6 +237,8 @@ struct Daemon {
     kept: Kept,
     metrics: Option<metrics::Listener>,
     scrapes: metrics::Scrapes,
+    /// Looks for the agent's address.
+    addressing: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Daemon {
@@ -252,6 +259,7 @@ impl Daemon {
         let mut netlink = true;
         // Since when nobody can be accepted at the control socket.
         let mut refusing: Option<Instant> = None;
+        let mut last_told = Instant::now();
         manager::ready(&self.summary());
         loop {
             tokio::select! {
@@ -271,6 +279,10 @@ impl Daemon {
                         return End::Meter;
                     }
                     self.share();
+                    if last_told.elapsed() >= BETWEEN_OMISSIONS {
+                        last_told = Instant::now();
+                        logging::tell_omitted();
+                    }
                 }
                 _ = alive.tick() => {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
@@ -332,6 +344,7 @@ impl Daemon {
         let _ = self.meter.send(Command::Stop);
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         self.share_with(interfaces);
+        logging::tell_omitted();
         // The queues end when the last handle is gone.
         if !self.collectors.end(LAST_WORDS).await {
             tracing::warn!("a collector took too long: what it was not sent is lost");
@@ -351,9 +364,11 @@ impl Daemon {
     fn reload(&mut self) -> Reloaded {
         manager::reloading();
         let outcome = self.try_reload();
+        let now_ms = UnixTime::from(SystemTime::now()).millis();
+        self.configuration.tried_ms = Some(now_ms);
         let reloaded = match outcome {
             Ok(warnings) => {
-                self.configuration.read_ms = UnixTime::from(SystemTime::now()).millis();
+                self.configuration.read_ms = now_ms;
                 self.configuration.errors.clear();
                 let restart = &self.configuration.restart;
                 Reloaded {
@@ -383,17 +398,19 @@ impl Daemon {
     /// with it, and the old one stays.
     fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
         let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let Some(file) = self.file.clone() else {
+        let Some(file) = self.from.file().map(Path::to_owned) else {
             return Err(lines(
                 "there is no configuration file to read again".to_owned(),
             ));
         };
-        let loaded = Config::load(&file).map_err(|errors| lines(errors.to_string()))?;
+        let loaded = self.from.load();
+        let loaded = loaded.map_err(|errors| lines(errors.to_string()))?;
         let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
+        let old = self.config.clone();
         // Before anything is changed: these may fail.
         let moved = (new.metrics != self.config.metrics)
             .then(|| listen_for_metrics(&new, &self.scrapes))
@@ -416,6 +433,7 @@ impl Daemon {
         if let Some(listener) = moved {
             self.metrics = listener;
         }
+        self.configuration.files = loaded.read;
         self.configuration.restart = needing_restart(&self.started, &new);
         for key in &self.configuration.restart {
             tracing::warn!(key, "changed, but takes effect at the next start only");
@@ -430,7 +448,22 @@ impl Daemon {
         self.sources
             .tables
             .set_timestamps(new.observation.timestamps);
+        let FetcherOptions {
+            ingress,
+            egress,
+            layer2_flows,
+            ..
+        } = fetcher_options(&new);
+        self.sources.tables.set_layer2_flows(layer2_flows);
+        if new.observation.directions != old.observation.directions {
+            self.watched.set_directions(ingress, egress);
+        }
         self.watched.set_wanted(new.observation.interfaces.clone());
+        if new.observation.agent_address != old.observation.agent_address
+            || new.collectors != old.collectors
+        {
+            self.find_agent_address(&new);
+        }
         // One that was set at the control socket stays as long as the file says what it said.
         if new.log.level != self.config.log.level {
             logging::set_level(new.log.level);
@@ -439,6 +472,21 @@ impl Daemon {
         self.share();
         tracing::info!(file = %file.display(), "the configuration was read again");
         Ok(warnings)
+    }
+
+    /// Has records name the address that the configuration wants, as soon as it is found.
+    fn find_agent_address(&mut self, config: &Config) {
+        let (config, meter) = (config.clone(), self.meter.clone());
+        if let Some(before) = self.addressing.take() {
+            before.abort();
+        }
+        self.addressing = Some(tokio::spawn(async move {
+            let address = agent_address(&config).await;
+            // Where none is found, the one before is better.
+            if !address.is_unspecified() {
+                let _ = meter.send(Command::Agent(address));
+            }
+        }));
     }
 
     /// The answer to a question about the daemon itself.
@@ -497,8 +545,13 @@ impl Daemon {
     /// One line for `systemctl status`.
     fn summary(&mut self) -> String {
         let ledger = self.sources.ledger();
+        let wrong = if self.configuration.errors.is_empty() {
+            ""
+        } else {
+            "; the configuration was changed and is wrong, the one before stays in force"
+        };
         format!(
-            "interfaces: {}, collectors: {}, packets observed: {}, lost: {}",
+            "interfaces: {}, collectors: {}, packets observed: {}, lost: {}{wrong}",
             self.watched.status().len(),
             self.collectors.running().len(),
             ledger.observed.packets,
@@ -623,16 +676,11 @@ async fn agent_address(config: &Config) -> IpAddr {
 fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (o, n) = (&old.observation, &new.observation);
     let changed = [
-        ("observation.directions", o.directions != n.directions),
         ("observation.attach", o.attach != n.attach),
-        ("observation.non-ip", o.non_ip != n.non_ip),
-        (
-            "observation.agent-address",
-            o.agent_address != n.agent_address,
-        ),
         ("observation.cache-slots", o.cache_slots != n.cache_slots),
         ("observation.log-records", o.log_records != n.log_records),
-        ("daemon", old.daemon != new.daemon),
+        ("daemon.run-dir", old.daemon.run_dir != new.daemon.run_dir),
+        ("daemon.pin-dir", old.daemon.pin_dir != new.daemon.pin_dir),
         ("log.format", old.log.format != new.log.format),
     ];
     changed
@@ -640,4 +688,58 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .filter(|(_, changed)| *changed)
         .map(|(key, _)| key)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_wait_for_the_next_start_are_these_and_no_others() {
+        let restart = |setting: &str| {
+            let set = config::Sources::default().with_flags(&[setting.to_owned()], &[]);
+            let new = set.load().map_or_else(|e| panic!("{e}"), |new| new.config);
+            assert_ne!(new, Config::default(), "{setting}: the default");
+            needing_restart(&Config::default(), &new)
+        };
+        for (setting, later) in [
+            ("observation.attach=clsact", "observation.attach"),
+            ("observation.cache-slots=64", "observation.cache-slots"),
+            ("observation.log-records=2048", "observation.log-records"),
+            // What follows from it.
+            ("metering.max-flows=100", "observation.cache-slots"),
+            ("daemon.run-dir=/run/x", "daemon.run-dir"),
+            ("daemon.pin-dir=/sys/fs/bpf/x", "daemon.pin-dir"),
+            ("log.format=json", "log.format"),
+        ] {
+            assert_eq!(restart(setting), [later], "{setting}");
+            let key = config::keys::find(later).map_or("", |key| key.doc());
+            assert!(
+                key.ends_with("at a start, not at a reload."),
+                "{later}: {key}"
+            );
+        }
+        for setting in [
+            "observation.domain-id=2",
+            "observation.interfaces=eth0",
+            "observation.directions=ingress",
+            "observation.sampling=2",
+            "observation.filter=udp",
+            "observation.non-ip=flow",
+            "observation.timestamps=tick",
+            "observation.agent-address=192.0.2.1",
+            "observation.drain-interval=2s",
+            "metering.active-timeout=2s",
+            "metering.idle-timeout=2s",
+            "metering.max-flows=4096",
+            "metering.duplicates=keep",
+            "metrics.listen=127.0.0.1:1",
+            "log.level=debug",
+        ] {
+            assert_eq!(restart(setting), [""; 0], "{setting}");
+            let name = setting.split('=').next().unwrap_or_default();
+            let key = config::keys::find(name).map_or("", |key| key.doc());
+            assert!(!key.is_empty() && !key.contains("reload"), "{name}: {key}");
+        }
+    }
 }

@@ -51,8 +51,14 @@ pub struct Status {
 pub struct ConfigurationStatus {
     /// Where it is read from; none: every value is the default.
     pub file: Option<String>,
+    /// All that was read, in the order in which it counts: that file, the files beside it in `conf.d`,
+    /// and the environment variables.
+    pub files: Vec<String>,
     /// When it was read, in milliseconds since 1970.
     pub read_ms: u64,
+    /// When it was last tried to read it again, in milliseconds since 1970; none: never since the start.
+    /// It was in vain if there are `errors`.
+    pub tried_ms: Option<u64>,
     /// What was wrong when it was last tried to read it, a mistake each; the configuration in force is
     /// then the one before. Empty once a good one was read.
     pub errors: Vec<String>,
@@ -64,8 +70,9 @@ pub struct ConfigurationStatus {
 
 impl ConfigurationStatus {
     /// Of a configuration that was read without a mistake.
-    pub(super) fn read_from(file: Option<&Path>, read_ms: u64) -> Self {
+    pub(super) fn read_from(file: Option<&Path>, files: Vec<String>, read_ms: u64) -> Self {
         Self {
+            files,
             file: file.map(|file| file.display().to_string()),
             read_ms,
             ..Self::default()

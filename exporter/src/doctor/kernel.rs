@@ -9,7 +9,7 @@ use crate::observe::inspect;
 const KERNEL: &str = "kernel";
 const PRIVILEGES: &str = "privileges";
 
-/// The oldest kernel, and the first with TCX.
+/// The oldest kernel, which has ring buffers (5.8) and batch operations (5.6), and the first with TCX.
 const OLDEST: (u32, u32) = (5, 10);
 const TCX: (u32, u32) = (6, 6);
 /// From here on BPF's memory is accounted to the control group and not to the memlock limit.
@@ -20,12 +20,11 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let (release, kernel) = inspect::kernel();
     let mut findings = version(&release, kernel, config.observation.attach);
     findings.push(jit(read("/proc/sys/net/core/bpf_jit_enable").as_deref()));
-    if std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
-        findings.push(Finding::info(
-            KERNEL,
-            "it tells its types (BTF); ebpfix needs none",
-        ));
-    }
+    let btf = std::path::Path::new("/sys/kernel/btf/vmlinux").exists();
+    findings.extend(not_needed(kernel, btf));
+    findings.extend(unprivileged(
+        read("/proc/sys/kernel/unprivileged_bpf_disabled").as_deref(),
+    ));
     findings.extend(lockdown(read("/sys/kernel/security/lockdown").as_deref()));
     findings.extend(real_time(read("/sys/kernel/realtime").as_deref()));
     let status = read("/proc/self/status").unwrap_or_default();
@@ -88,6 +87,29 @@ pub(super) fn jit(enabled: Option<&str>) -> Finding {
         Some(_) => Finding::ok(KERNEL, "BPF programs are compiled (JIT)"),
         None => Finding::unknown(KERNEL, "whether BPF programs are compiled (JIT)"),
     }
+}
+
+/// What operators look for because other programs need it. Of an older kernel something worse is said.
+pub(super) fn not_needed(version: Option<(u32, u32)>, btf: bool) -> Option<Finding> {
+    version.filter(|version| *version >= OLDEST)?;
+    let types = if btf { "its types" } else { "not its types" };
+    Some(Finding::info(
+        KERNEL,
+        format!(
+            "it has BPF ring buffers and batch operations, and tells {types} (BTF); ebpfix needs none of these"
+        ),
+    ))
+}
+
+pub(super) fn unprivileged(disabled: Option<&str>) -> Option<Finding> {
+    Some(match disabled?.trim() {
+        "0" => Finding::warning(
+            KERNEL,
+            "anybody on this host may load BPF programs (kernel.unprivileged_bpf_disabled is 0)",
+            "ebpfix does not need that: sysctl -w kernel.unprivileged_bpf_disabled=2",
+        ),
+        _ => Finding::ok(KERNEL, "only the privileged may load BPF programs"),
+    })
 }
 
 pub(super) fn lockdown(state: Option<&str>) -> Option<Finding> {

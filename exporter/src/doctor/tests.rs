@@ -33,8 +33,15 @@ fn of_the_kernel() -> Vec<Finding> {
         let mut numbers = release.split('.').map(|number| number.parse::<u32>().ok());
         let version = numbers.next().flatten().zip(numbers.next().flatten());
         findings.extend(kernel::version(release, version, attach));
+        findings.extend(kernel::not_needed(version, attach == Attach::Auto));
     }
     findings.extend([Some("0\n"), Some("1\n"), None].map(kernel::jit));
+    findings.extend(
+        [None, Some("0\n"), Some("1\n"), Some("2\n")]
+            .map(kernel::unprivileged)
+            .into_iter()
+            .flatten(),
+    );
     for state in [
         None,
         Some("[none] integrity confidentiality\n"),

@@ -245,6 +245,18 @@ impl Attachments {
         }
     }
 
+    /// Takes off what is attached in this direction, to whatever device.
+    pub fn detach_direction(&mut self, direction: Direction) {
+        let places = self.by_place.keys();
+        let places: Vec<_> = places
+            .copied()
+            .filter(|place| place.1 == direction)
+            .collect();
+        for (if_index, direction) in places {
+            self.detach_one(if_index, direction);
+        }
+    }
+
     /// Takes off everything that was attached.
     pub fn detach_all(&mut self) {
         let places: Vec<_> = self.by_place.keys().copied().collect();

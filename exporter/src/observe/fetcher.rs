@@ -99,10 +99,14 @@ impl FetcherOptions {
     }
 
     fn directions(&self) -> Vec<Direction> {
-        let ingress = self.ingress.then_some(Direction::Ingress);
-        let egress = self.egress.then_some(Direction::Egress);
-        ingress.into_iter().chain(egress).collect()
+        directions(self.ingress, self.egress)
     }
+}
+
+fn directions(ingress: bool, egress: bool) -> Vec<Direction> {
+    let ingress = ingress.then_some(Direction::Ingress);
+    let egress = egress.then_some(Direction::Egress);
+    ingress.into_iter().chain(egress).collect()
 }
 
 /// Counts the packets of every flow on the interfaces that are registered.
@@ -317,6 +321,17 @@ impl Probes {
             .replace(&self.objects.programs, &programs)?;
         self.objects.programs = programs;
         Ok(())
+    }
+
+    /// Takes other directions: what is attached in one that is not wanted any more comes off.
+    /// [`attach`](Self::attach) adds to an interface what it lacks.
+    pub fn set_directions(&mut self, ingress: bool, egress: bool) {
+        self.directions = directions(ingress, egress);
+        for direction in [Direction::Ingress, Direction::Egress] {
+            if !self.directions.contains(&direction) {
+                self.attachments.detach_direction(direction);
+            }
+        }
     }
 
     /// Detaches from the interface with this index.

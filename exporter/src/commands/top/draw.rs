@@ -595,9 +595,11 @@ fn detail(frame: &mut Frame<'_>, area: Rect, app: &App, look: Look) {
             field(Field::Duplicate)
         ),
     ];
+    // None before the first interval in which it was looked at.
     #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
-    let last = rates.back().map_or(0.0, |rate| *rate as f64);
-    lines.push(format!("now {} bit/s", short(last)));
+    if let Some(rate) = rates.back() {
+        lines.push(format!("now {} bit/s", short(*rate as f64)));
+    }
     frame.render_widget(Clear, area);
     let mut y = area.y;
     for line in lines {
