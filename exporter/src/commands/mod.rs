@@ -179,13 +179,9 @@ fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
     Ok(daemon)
 }
 
-/// The network namespace of a configuration file, as far as it can be read.
+/// The network namespace of a configuration, as far as it can be read.
 fn namespace_of(file: &ConfigFile) -> Option<String> {
-    Config::load(file.existing()?)
-        .ok()?
-        .config
-        .observation
-        .namespace
+    file.sources().load().ok()?.config.observation.namespace
 }
 
 /// Asks the exporter that runs.

@@ -82,6 +82,9 @@ fn table(status: &Value, terminal: Option<u16>) -> String {
         status["kernel"]["octets"].as_u64().unwrap_or(0) / 1024
     );
     let kernel = &status["kernel"];
+    if let Some(filter) = kernel["filter"].as_str() {
+        let _ = writeln!(text, "filter: {}", shortened(filter));
+    }
     let number = |key: &str| kernel[key].as_u64().unwrap_or(0);
     if number("handovers") + number("crashes") > 0 {
         let _ = writeln!(
@@ -100,6 +103,18 @@ fn table(status: &Value, terminal: Option<u16>) -> String {
     connections(&mut text, status, terminal);
     configuration(&mut text, &status["configuration"]);
     text
+}
+
+/// The beginning of a filter that is long, on one line.
+fn shortened(filter: &str) -> String {
+    const MOST: usize = 200;
+    let line: String = filter.split_whitespace().collect::<Vec<_>>().join(" ");
+    let length = line.chars().count();
+    if length <= MOST {
+        return line;
+    }
+    let beginning: String = line.chars().take(MOST).collect();
+    format!("{beginning}… ({length} characters; `ebpfix check --print` has them all)")
 }
 
 fn words(value: &Value) -> String {

@@ -12,9 +12,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::kind::{
-    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, FilePath, Integer,
-    Kind, Listen, Mismatch, Name, NetworkNamespace, OneOf, Patterns, PowerOfTwo, ServerIdentity,
-    Spanned, Time,
+    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, FilePath, FilterText,
+    Integer, Kind, Listen, Mismatch, Name, NetworkNamespace, OneOf, Patterns, PowerOfTwo,
+    ServerIdentity, Spanned, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp, Transport};
 use super::{DuplicatesMode, Protocol, Timestamps};
@@ -172,6 +172,8 @@ keys! {
             "Observe packets as they enter the host, as they leave it, or both.";
         SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),
             "Observe 1 in this many packets, at random; 1 observes all. Collectors are told.";
+        FILTER "filter": FilterText = FilterText, (optional "everything", "\"not (net 10.0.0.0/8 and port 53)\""),
+            "Which packets are counted: an expression as `ebpfix flows` takes it, over addresses, ports, protocol, ethertype, VLAN, MAC addresses and direction; or a list of them, of which one has to be met. The kernel leaves out the others, after sampling, and counts them (filtered).";
         ATTACH "attach": OneOf<Attach> = OneOf(&[("auto", Attach::Auto), ("tcx", Attach::Tcx), ("clsact", Attach::Clsact)]), (default Attach::Auto),
             "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one. Takes effect at a start, not at a reload.";
         NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),

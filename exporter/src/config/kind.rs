@@ -12,6 +12,7 @@ use toml::de::DeValue;
 
 use super::types::{Directions, InterfacePattern, Interfaces, InvalidPattern, Target};
 use crate::export::columns::{COLUMNS, Column, Elements, Listed};
+use crate::filter::{FilterError, KernelFilter};
 use crate::observe::KindName;
 
 /// A value as it stands in the file.
@@ -385,6 +386,74 @@ fn likeliest<'a>(name: &str, known: impl Iterator<Item = &'a str>, near: f64) ->
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .filter(|(likeness, _)| *likeness >= near)
         .map(|(_, known)| known)
+}
+
+/// A filter that the kernel evaluates: one text, or several, of which one is enough.
+pub struct FilterText;
+
+impl FilterText {
+    /// What is wrong in the text of `value`, with its place.
+    fn mismatch(value: &Spanned<'_>, error: &FilterError) -> Mismatch {
+        let text = value.get_ref().as_str().unwrap_or_default();
+        let octets = |characters: usize| text.chars().take(characters).map(char::len_utf8).sum();
+        let start: usize = octets(error.column() - 1);
+        // Quotes, none (in an argument), one or three, and a line feed that is not part of the text,
+        // stand before it. Where there are more octets than that and those of the text, some stand for others.
+        let span = value.span();
+        let before = match span.len().saturating_sub(text.len()) {
+            0 => Some(0),
+            2 => Some(1),
+            6 => Some(3),
+            7 => Some(4),
+            _ => None,
+        };
+        let at = before.map(|before| span.start + before + start);
+        let place = match at {
+            Some(_) => String::new(),
+            None => format!(" in column {} of the text", error.column()),
+        };
+        Mismatch {
+            span: Some(at.map_or(span, |at| at..at + 1)),
+            expected: Some(error.expected().to_owned()),
+            found: error.found().to_owned() + &place,
+        }
+    }
+}
+
+impl Kind for FilterText {
+    type Value = KernelFilter;
+
+    fn expected(&self) -> String {
+        "a filter, such as \"not port 53\", or a list of filters, of which one has to be met"
+            .to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<KernelFilter, Mismatch> {
+        let items = match value.get_ref() {
+            DeValue::Array(items) if !items.is_empty() => items.iter().collect(),
+            _ => vec![value],
+        };
+        let texts = items.iter().map(|item| item.get_ref().as_str());
+        let mut known = Vec::new();
+        for (item, text) in items.iter().zip(texts) {
+            known.push(text.ok_or_else(|| Mismatch::of(item))?);
+        }
+        KernelFilter::any(&known).map_err(|(place, error)| {
+            let item = items.get(place).copied().unwrap_or(value);
+            Self::mismatch(item, &error)
+        })
+    }
+
+    fn write(&self, value: &KernelFilter) -> String {
+        match value.texts() {
+            [] => quote(""),
+            [one] => quote(one),
+            several => {
+                let several: Vec<_> = several.iter().map(|text| quote(text)).collect();
+                format!("[{}]", several.join(", "))
+            }
+        }
+    }
 }
 
 /// A list of directions.

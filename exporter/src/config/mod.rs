@@ -22,6 +22,7 @@ use kind::Kind;
 pub(crate) use kind::time;
 
 pub use crate::export::columns::Elements;
+pub use crate::filter::KernelFilter;
 pub use crate::meter::DuplicatesMode;
 pub use ebpfix_probes::abi::Timestamps;
 pub use ipfix::Protocol;
@@ -66,6 +67,8 @@ pub struct Observation {
     pub directions: Directions,
     /// 1 in this many packets is observed.
     pub sampling: NonZeroU32,
+    /// Which flows are counted.
+    pub filter: KernelFilter,
     /// How the programs are attached.
     pub attach: Attach,
     /// What becomes of frames that are not IP.
@@ -216,6 +219,7 @@ impl Default for Config {
                 namespace: None,
                 directions: (keys::observation::DIRECTIONS.presence.0)(),
                 sampling: (keys::observation::SAMPLING.presence.0)(),
+                filter: KernelFilter::default(),
                 attach: (keys::observation::ATTACH.presence.0)(),
                 non_ip: (keys::observation::NON_IP.presence.0)(),
                 timestamps: (keys::observation::TIMESTAMPS.presence.0)(),
@@ -283,6 +287,8 @@ impl Config {
         );
         out.key(&keys::observation::DIRECTIONS, &observation.directions);
         out.key(&keys::observation::SAMPLING, &observation.sampling);
+        let filter = Some(&observation.filter).filter(|filter| !filter.is_all());
+        out.some(&keys::observation::FILTER, filter);
         out.key(&keys::observation::ATTACH, &observation.attach);
         out.key(&keys::observation::NON_IP, &observation.non_ip);
         out.key(&keys::observation::TIMESTAMPS, &observation.timestamps);

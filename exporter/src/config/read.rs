@@ -444,6 +444,7 @@ impl<'a> Reader<'a> {
                 namespace: self.optional(section, &key::NAMESPACE),
                 directions: self.value(section, &key::DIRECTIONS),
                 sampling: self.value(section, &key::SAMPLING),
+                filter: self.optional(section, &key::FILTER).unwrap_or_default(),
                 attach: self.value(section, &key::ATTACH),
                 non_ip: self.value(section, &key::NON_IP),
                 timestamps: self.value(section, &key::TIMESTAMPS),

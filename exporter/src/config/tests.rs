@@ -13,6 +13,7 @@ interfaces = ["eth*", "!eth7"]
 namespace = "blue"
 directions = ["egress"]
 sampling = 100
+filter = ["net 10.0.0.0/8 and not port 53", "arp"]
 attach = "clsact"
 non-ip = "flow"
 timestamps = "tick"
@@ -130,6 +131,10 @@ fn every_key_reaches_its_field() {
     assert_eq!(observation.namespace.as_deref(), Some("blue"));
     assert_eq!(observation.directions, Directions::Egress);
     assert_eq!(observation.sampling.get(), 100);
+    assert_eq!(
+        observation.filter.texts(),
+        ["net 10.0.0.0/8 and not port 53", "arp"]
+    );
     assert_eq!(observation.attach, Attach::Clsact);
     assert_eq!(observation.non_ip, NonIp::Flow);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::metering::Command;
 use super::status::InterfaceStatus;
-use crate::config::Interfaces;
+use crate::config::{Interfaces, KernelFilter};
 use crate::observe::{Direction, Error, Interface, LinkEvent, LinkSpeed, Links, Namespace, Probes};
 use ipfix::options;
 use std::collections::{BTreeMap, BTreeSet};
@@ -194,6 +194,11 @@ impl Watched {
         for interface in known {
             self.place(&interface);
         }
+    }
+
+    /// Takes another filter: see [`Probes::set_filter`].
+    pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), Error> {
+        self.probes.set_filter(filter)
     }
 
     /// Takes other directions: attaches and detaches what they say.

@@ -751,6 +751,7 @@ mod tests {
                 reattached: 4,
             }],
             kernel: KernelStatus {
+                filter: None,
                 attached: BTreeMap::from([("tcx", 1)]),
                 frames: Count::new(1_001, 104_000),
                 cache_slots: 4096,

@@ -16,7 +16,7 @@ mod whereabouts;
 
 use crate::config::{self, Config, Loaded};
 use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
-use crate::ledger::{Ledger, Snapshot};
+use crate::ledger::{Ledger, LossReason, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
@@ -492,7 +492,7 @@ impl Daemon {
         }
         let new = loaded.config;
         let old = self.config.clone();
-        // Before anything is changed: it may fail.
+        // Before anything is changed: these may fail.
         let moved = (new.metrics != self.config.metrics)
             .then(|| listen_for_metrics(&new, &self.scrapes))
             .transpose()
@@ -505,11 +505,19 @@ impl Daemon {
             })
             .transpose()
             .map_err(|error| lines(error.to_string()))?;
+        if new.observation.filter != self.config.observation.filter {
+            self.watched
+                .set_filter(&new.observation.filter)
+                .map_err(|error| lines(format!("observation.filter: {error}")))?;
+        }
         let domain = new.observation.domain_id;
         let export = self
             .collectors
             .set(&new.collectors, domain, &self.ledger)
-            .map_err(|error| lines(error.to_string()))?;
+            .map_err(|error| {
+                let _ = self.watched.set_filter(&self.config.observation.filter);
+                lines(error.to_string())
+            })?;
         let _ = self.meter.send(Command::Export(export));
         if let Some(listener) = moved {
             self.metrics = listener;
@@ -529,15 +537,13 @@ impl Daemon {
         self.sources
             .tables
             .set_timestamps(new.observation.timestamps);
-        let FetcherOptions {
-            ingress,
-            egress,
-            layer2_flows,
-            ..
-        } = fetcher_options(&new);
-        self.sources.tables.set_layer2_flows(layer2_flows);
-        if new.observation.directions != old.observation.directions {
-            self.watched.set_directions(ingress, egress);
+        self.sources
+            .tables
+            .set_layer2_flows(new.observation.non_ip == config::NonIp::Flow);
+        let directions = new.observation.directions;
+        if directions != old.observation.directions {
+            self.watched
+                .set_directions(directions.ingress(), directions.egress());
         }
         if let Some(whereabouts) = whereabouts {
             // The patterns are for what is there.
@@ -618,7 +624,7 @@ impl Daemon {
     }
 
     fn status(&mut self) -> Status {
-        self.sources.status(
+        let mut status = self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
             self.collectors.running(),
@@ -631,7 +637,10 @@ impl Daemon {
                 log_level: logging::level(),
                 ..self.configuration.clone()
             },
-        )
+        );
+        let filter = &self.config.observation.filter;
+        status.kernel.filter = (!filter.is_all()).then(|| filter.text());
+        status
     }
 
     /// One line for `systemctl status`.
@@ -660,9 +669,8 @@ impl Daemon {
     fn share_with(&mut self, interfaces: Vec<ipfix::options::Interface>) {
         let lost = self.sources.ledger().lost;
         // What was left out on purpose was not ignored: it was not selected.
-        let ignored = lost
-            .total()
-            .saturating_sub(lost.of(crate::ledger::LossReason::NotSampled));
+        let left_out = lost.of(LossReason::NotSampled) + lost.of(LossReason::Filtered);
+        let ignored = lost.total().saturating_sub(left_out);
         let before = self.shared.borrow().clone();
         let now_ms = UnixTime::from(SystemTime::now()).millis();
         let changed = ignored != before.ignored;
@@ -748,6 +756,7 @@ fn fetcher_options(config: &Config, namespace: Namespace) -> FetcherOptions {
             config::Attach::Clsact => AttachMode::Clsact,
         },
         layer2_flows: observation.non_ip == config::NonIp::Flow,
+        filter: observation.filter.clone(),
         timestamps: observation.timestamps,
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
@@ -834,6 +843,7 @@ mod tests {
             "observation.interfaces=eth0",
             "observation.directions=ingress",
             "observation.sampling=2",
+            "observation.filter=udp",
             "observation.non-ip=flow",
             "observation.timestamps=tick",
             "observation.agent-address=192.0.2.1",

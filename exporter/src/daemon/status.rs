@@ -117,6 +117,8 @@ pub struct Reloaded {
 /// The kernel's side.
 #[derive(Debug, Serialize)]
 pub struct KernelStatus {
+    /// The filter in force; `None`: there is none. What it leaves out is lost by `filtered`.
+    pub filter: Option<String>,
     /// How programs are attached, and to how many hooks so.
     pub attached: BTreeMap<&'static str, usize>,
     /// Frames, and their octets with link headers, as interface counters have them.
@@ -207,6 +209,7 @@ impl Sources {
             namespace,
             interfaces,
             kernel: KernelStatus {
+                filter: None,
                 attached,
                 frames: Count::new(frames.packets, frames.octets),
                 cache_slots: sizes.sets * 2,

@@ -83,6 +83,8 @@ pub struct Attachments {
     by_place: BTreeMap<(u32, Direction), Attachment>,
     /// Where the devices are.
     namespace: Namespace,
+    /// Whether the frames of a device that something is attached to begin with an Ethernet header.
+    ethernet: BTreeMap<u32, bool>,
     /// Where they are kept beyond the life of this process.
     pins: Option<Arc<Pins>>,
     /// What an exporter before this one left attached, until it is taken over or taken off.
@@ -100,6 +102,7 @@ impl Attachments {
             handle: handle(instance),
             by_place: BTreeMap::new(),
             namespace,
+            ethernet: BTreeMap::new(),
             pins: None,
             inherited: BTreeMap::new(),
             spare: spare(),
@@ -211,6 +214,7 @@ impl Attachments {
             match self.attach_one(program, interface, direction, mode) {
                 Ok(attachment) => {
                     self.by_place.insert(place, attachment);
+                    self.ethernet.insert(interface.index, ethernet);
                     done.push(direction);
                 }
                 Err(error) => {
@@ -220,6 +224,28 @@ impl Attachments {
                     return Err(error);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Puts `programs` in the places of `present`, which are attached; each between two packets. All or
+    /// nothing: where one fails, the places before it get back what they had. What somebody took off
+    /// meanwhile is passed over.
+    ///
+    /// # Errors
+    /// Where a program cannot be put in its place.
+    pub fn replace(&mut self, present: &NetPrograms, programs: &NetPrograms) -> Result<(), Error> {
+        let places: Vec<_> = self.by_place.keys().copied().collect();
+        for (done, &place) in places.iter().enumerate() {
+            let Err(error) = self.replace_one(place, programs) else {
+                continue;
+            };
+            for &(if_index, direction) in &places[..done] {
+                if let Err(error) = self.replace_one((if_index, direction), present) {
+                    tracing::error!(if_index, ?direction, %error, "cannot put the program back");
+                }
+            }
+            return Err(error);
         }
         Ok(())
     }
@@ -372,6 +398,51 @@ impl Attachments {
             return Err(error);
         }
         Ok(attachment)
+    }
+
+    fn replace_one(
+        &mut self,
+        (if_index, direction): (u32, Direction),
+        programs: &NetPrograms,
+    ) -> Result<(), Error> {
+        let failed = |error| {
+            Error::os(
+                format!("interface {if_index}: replacing the program"),
+                error,
+            )
+        };
+        let Some(attachment) = self.by_place.get(&(if_index, direction)) else {
+            return Ok(());
+        };
+        let ethernet = self.ethernet.get(&if_index).copied().unwrap_or(true);
+        let program = programs.for_device(ethernet, direction);
+        let (place, known) = match attachment {
+            Attachment::Tcx { link } => match bpf::update_tcx(link, program) {
+                Err(error) if attachment.is_there(&self.namespace, if_index, direction) => {
+                    return Err(failed(error));
+                }
+                _ => return Ok(()),
+            },
+            Attachment::Clsact { .. }
+                if !attachment.is_there(&self.namespace, if_index, direction) =>
+            {
+                return Ok(());
+            }
+            Attachment::Clsact { program, place } => (*place, *program),
+        };
+        let known = Some((place, known));
+        let attach = || bpf::attach_clsact(program, if_index, direction, self.handle, known);
+        let taken = self.namespace.within(attach).map_err(failed)?;
+        if taken != place {
+            self.unpin_place(pin_place(if_index, direction, Some(place.priority)));
+        }
+        let attachment = Attachment::Clsact {
+            program: bpf::program_id(program).map_err(failed)?,
+            place: taken,
+        };
+        let pinned = self.pin(if_index, direction, &attachment, program);
+        self.by_place.insert((if_index, direction), attachment);
+        pinned
     }
 
     fn detach_one(&mut self, if_index: u32, direction: Direction) {

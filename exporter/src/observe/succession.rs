@@ -101,7 +101,7 @@ impl Parts {
                 tables.set_layer2_flows(control.layer2_flows != 0);
                 tables.set_timestamps(options.timestamps);
                 let account = page.account();
-                let objects = spec.load_over(maps, sizes)?;
+                let objects = spec.load_over(maps, sizes, &options.filter)?;
                 page.update(|account| {
                     if account.handed_over == 1 {
                         account.handovers += 1;
@@ -134,7 +134,7 @@ impl Parts {
                         ..before
                     },
                 )?;
-                let objects = spec.load_over(maps, sizes)?;
+                let objects = spec.load_over(maps, sizes, &options.filter)?;
                 let number = sets.last().map_or(1, |set| set.number + 1);
                 pins.add_tables(number, &objects.maps, &ledger)?;
                 let account = page.account();
