@@ -803,7 +803,7 @@ environment: EBPFIX_LOG_LEVEL: expected \"error\", \"warn\", \"info\", \"debug\"
 environment: EBPFIX_METERING_IDLE_TIMEOUT: expected a time from \"100ms\" to \"24h\", found 15
 environment: EBPFIX_OBSERVATION_DIRECTIONS: expected \"ingress\" or \"egress\", found \"outgress\"
 --set observation.sampling=0: expected an integer from 1 to 4294967295, found 0
---set observation.interfaces=: expected an interface name or a glob, such as \"eth*\", found \"\"
+--set observation.interfaces=: expected an interface name, a glob such as \"eth*\", \"kind:\" and a kind, or \"alias:\" and a glob, found \"\"
 --set metrics.listen=9464\\n: expected \"IPV4:PORT\" or \"[IPV6]:PORT\", found 9464
 --collector 192.0.2.2:0: collector.address: expected \"HOST:PORT\", \"IPV4:PORT\" or \"[IPV6]:PORT\", found \"192.0.2.2:0\"
 environment: EBPFIX_COLLECTOR_ADDRESS: there may be several [[collector]]: no variable sets one key of one of them; EBPFIX_COLLECTOR=ADDRESS,KEY=VALUE adds one
