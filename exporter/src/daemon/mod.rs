@@ -98,8 +98,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     // kernel programs and tables: those of an exporter before this one, if it left any
     let now_ms = UnixTime::from(SystemTime::now()).millis();
     let whereabouts = Whereabouts::new(config.observation.namespace.as_deref());
-    let namespace = whereabouts.open()?;
-    let options = fetcher_options(&config, namespace.clone());
+    let options = fetcher_options(&config, whereabouts.open()?);
     let (parts, succession) = Parts::lasting(&options, now_ms)?;
     let Parts {
         probes,
@@ -138,16 +137,8 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     };
     let (meter, commands) = channel();
     let patterns = config.observation.interfaces.clone();
-    let mut watched = Watched::new(patterns, namespace.clone(), probes, meter.clone());
-    let mut links = None;
-    if namespace == Namespace::Nowhere {
-        say_waiting(&whereabouts);
-    } else {
-        watched
-            .start(links.insert(Links::connect(&namespace)?))
-            .await?;
-    }
-    watched.end_inherited();
+    let mut watched = Watched::new(patterns, options.namespace, probes, meter.clone());
+    let mut links = watched.begin(&whereabouts).await?;
     // -> collectors, who are told the interfaces' names with their first message
     let (shared, told) = watch::channel(Arc::new(Shared {
         interfaces: watched.records(),
@@ -345,7 +336,7 @@ impl Daemon {
         let namespace = self.whereabouts.try_open();
         if namespace == Namespace::Nowhere {
             if left {
-                say_waiting(&self.whereabouts);
+                self.whereabouts.say_waiting();
             }
             return;
         }
@@ -517,7 +508,7 @@ impl Daemon {
             if whereabouts.is_elsewhere(&Namespace::Nowhere) {
                 tracing::info!("going over to another network namespace");
             } else {
-                say_waiting(&whereabouts);
+                whereabouts.say_waiting();
             }
             self.whereabouts = whereabouts;
         }
@@ -638,15 +629,6 @@ async fn next_event(links: &mut Option<Links>) -> Option<LinkEvent> {
     match links {
         Some(links) => links.next().await,
         None => std::future::pending().await,
-    }
-}
-
-fn say_waiting(whereabouts: &Whereabouts) {
-    if let Some(namespace) = whereabouts.name() {
-        tracing::warn!(
-            namespace,
-            "there is no such network namespace; it is observed when it appears"
-        );
     }
 }
 
