@@ -2,6 +2,7 @@
 
 use super::metering::Command;
 use super::status::InterfaceStatus;
+use super::whereabouts::Whereabouts;
 use crate::config::{Interfaces, KernelFilter};
 use crate::observe::{Direction, Error, Interface, LinkEvent, LinkSpeed, Links, Namespace, Probes};
 use ipfix::options;
@@ -43,12 +44,30 @@ impl Watched {
         }
     }
 
+    /// Attaches to what there is now, if the namespace is there, and takes off what an exporter before
+    /// this one had attached to other interfaces. Gives what tells of changes.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
+    pub async fn begin(&mut self, whereabouts: &Whereabouts) -> Result<Option<Links>, Error> {
+        let links = if self.namespace == Namespace::Nowhere {
+            whereabouts.say_waiting();
+            None
+        } else {
+            let links = Links::connect(&self.namespace)?;
+            self.start(&links).await?;
+            Some(links)
+        };
+        self.end_inherited();
+        Ok(links)
+    }
+
     /// Attaches to what there is now.
     ///
     /// A device of a kind that cannot be observed is passed over with a word in the log, unless it
     /// is named outright. Names that match nothing are an error only if nothing else matches: an
     /// interface may come later, but a mistyped name must not look like a quiet network.
-    pub async fn start(&mut self, links: &Links) -> Result<(), Error> {
+    async fn start(&mut self, links: &Links) -> Result<(), Error> {
         for interface in links.list().await? {
             let named = self.is_named(&interface.name);
             self.known.insert(interface.index, interface.clone());
@@ -95,7 +114,7 @@ impl Watched {
     }
 
     /// Takes off what an exporter before this one had attached and this one does not want.
-    pub fn end_inherited(&mut self) {
+    fn end_inherited(&mut self) {
         let programs = self.probes.attachments().detach_inherited();
         if programs > 0 {
             tracing::info!(

@@ -327,8 +327,9 @@ fn interfaces(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error
     writer.gauge(
         "interface_speed",
         "How fast an interface is in each direction, where its driver knows",
-        Some(&Unit::Other("bits_per_second".to_owned())),
-        &of_each(|interface| interface.speed_bits_per_second),
+        // In octets, as others have it: see promtool.
+        Some(&Unit::Other("bytes_per_second".to_owned())),
+        &of_each(|interface| interface.speed_bits_per_second.map(|bits| bits / 8)),
     )
 }
 

@@ -101,8 +101,7 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
     // kernel programs and tables: those of an exporter before this one, if it left any
     let now_ms = UnixTime::from(SystemTime::now()).millis();
     let whereabouts = Whereabouts::new(config.observation.namespace.as_deref());
-    let namespace = whereabouts.open()?;
-    let options = fetcher_options(&config, namespace.clone());
+    let options = fetcher_options(&config, whereabouts.open()?);
     let (parts, succession) = Parts::lasting(&options, now_ms)?;
     let Parts {
         probes,
@@ -141,16 +140,8 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
     };
     let (meter, commands) = channel();
     let patterns = config.observation.interfaces.clone();
-    let mut watched = Watched::new(patterns, namespace.clone(), probes, meter.clone());
-    let mut links = None;
-    if namespace == Namespace::Nowhere {
-        say_waiting(&whereabouts);
-    } else {
-        watched
-            .start(links.insert(Links::connect(&namespace)?))
-            .await?;
-    }
-    watched.end_inherited();
+    let mut watched = Watched::new(patterns, options.namespace, probes, meter.clone());
+    let mut links = watched.begin(&whereabouts).await?;
     // -> collectors, who are told the interfaces' names with their first message
     let (shared, told) = watch::channel(Arc::new(Shared {
         interfaces: watched.records(),
@@ -357,7 +348,7 @@ impl Daemon {
         let namespace = self.whereabouts.try_open();
         if namespace == Namespace::Nowhere {
             if left {
-                say_waiting(&self.whereabouts);
+                self.whereabouts.say_waiting();
             }
             return;
         }
@@ -551,7 +542,7 @@ impl Daemon {
             if whereabouts.is_elsewhere(&Namespace::Nowhere) {
                 tracing::info!("going over to another network namespace");
             } else {
-                say_waiting(&whereabouts);
+                whereabouts.say_waiting();
             }
             self.whereabouts = whereabouts;
         }
@@ -699,15 +690,6 @@ async fn next_event(links: &mut Option<Links>) -> Option<LinkEvent> {
     match links {
         Some(links) => links.next().await,
         None => std::future::pending().await,
-    }
-}
-
-fn say_waiting(whereabouts: &Whereabouts) {
-    if let Some(namespace) = whereabouts.name() {
-        tracing::warn!(
-            namespace,
-            "there is no such network namespace; it is observed when it appears"
-        );
     }
 }
 

@@ -79,6 +79,16 @@ impl Whereabouts {
         }
     }
 
+    /// Says that there is no such namespace.
+    pub fn say_waiting(&self) {
+        if let Some(namespace) = self.name() {
+            tracing::warn!(
+                namespace,
+                "there is no such network namespace; it is observed when it appears"
+            );
+        }
+    }
+
     /// Waits until it may be another one. Not every way to make one is told of: look from time to
     /// time, too.
     pub async fn changed(&self) {
@@ -86,7 +96,7 @@ impl Whereabouts {
             return std::future::pending().await;
         };
         if mounts.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
