@@ -107,7 +107,7 @@ fn flow_with(collect: &Collect, key: &str, value: &Value) -> Option<()> {
 fn every_key_that_can_be_applied_is_applied_in_traffic_and_nothing_is_lost() {
     let (lab, a, b) = Lab::pair("reload keys");
     let nfcapds = [9001, 9002].map(|port| Nfcapd::start(&lab, &b, port));
-    let collect = Collect::start(&lab, &b, 9003);
+    let collect = Collect::start_with(&lab, &b, 9003, &["--show-templates"]);
     let mut wanted = Wanted::default();
     let _ = wanted.observe("interfaces", "[\"b0\"]");
     let _ = wanted.observe("directions", "[\"ingress\"]");

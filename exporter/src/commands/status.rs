@@ -106,25 +106,77 @@ fn words(value: &Value) -> String {
     value.as_str().unwrap_or("-").to_owned()
 }
 
+/// `10 Gb/s`, and `half` where it is not both ways at once.
+fn speed(interface: &Value) -> String {
+    if interface["up"] == false {
+        return "down".to_owned();
+    }
+    let Some(bits) = interface["speed_bits_per_second"].as_u64() else {
+        return "-".to_owned();
+    };
+    let (whole, thousandths, unit) = if bits >= 1_000_000_000 {
+        (bits / 1_000_000_000, bits / 1_000_000 % 1000, "Gb/s")
+    } else {
+        (bits / 1_000_000, bits / 1000 % 1000, "Mb/s")
+    };
+    let mut text = whole.to_string();
+    if thousandths > 0 {
+        let _ = write!(
+            text,
+            ".{}",
+            format!("{thousandths:03}").trim_end_matches('0')
+        );
+    }
+    let half = if interface["duplex"] == "half" {
+        " half"
+    } else {
+        ""
+    };
+    format!("{text} {unit}{half}")
+}
+
+/// What an operator says of an interface, made fit for a terminal.
+fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
 fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option<u16>) {
     text.push('\n');
+    if let Some(namespace) = status["namespace"]["name"].as_str() {
+        let waited_for = if status["namespace"]["present"] == false {
+            " (not there; it is waited for)"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "network namespace {}{waited_for}",
+            on_one_line(namespace)
+        );
+    }
     columns(
         text,
         terminal,
         &[
             ("interface", 0),
             (">index", 3),
+            ("kind", 4),
+            (">speed", 5),
             ("ingress", 0),
             ("egress", 0),
             (">reattached", 2),
+            ("alias", 6),
         ],
         list(&status["interfaces"]).map(|interface| {
             vec![
                 words(&interface["name"]),
                 interface["index"].to_string(),
+                words(&interface["kind"]),
+                speed(interface),
                 words(&interface["ingress"]),
                 words(&interface["egress"]),
                 interface["reattached"].to_string(),
+                on_one_line(interface["alias"].as_str().unwrap_or_default()),
             ]
         }),
     );
@@ -317,10 +369,20 @@ mod tests {
                 "crashes": 1, "taking_over": false,
             },
             "interfaces": [
-                {"name": "eth0", "index": 2, "ingress": "tcx", "egress": "clsact", "reattached": 0},
+                {
+                    "name": "eth0", "index": 2, "ingress": "tcx", "egress": "clsact", "reattached": 0,
+                    "kind": "physical", "alias": "", "up": true,
+                    "speed_bits_per_second": 2_500_000_000_u64, "duplex": "full",
+                },
                 {
                     "name": "wan-uplink-0015", "index": 1234, "ingress": "tcx", "egress": null,
-                    "reattached": 12,
+                    "reattached": 12, "kind": "vlan", "alias": "to the\u{1b}north", "up": true,
+                    "speed_bits_per_second": 10_000_000, "duplex": "half",
+                },
+                {
+                    "name": "tun0", "index": 5, "ingress": "tcx", "egress": "tcx", "reattached": 0,
+                    "kind": "tun", "alias": "", "up": false, "speed_bits_per_second": null,
+                    "duplex": null,
                 },
             ],
             "collectors": [
@@ -349,9 +411,10 @@ lost: export_queue_full                  100                   10000
 flows 17 of 131072, log 3 of 131072 records, kernel memory 10240 KiB
 tables taken over from an exporter before: 2 handed over, 1 not
 
-interface        index  ingress  egress  reattached
-eth0                 2  tcx      clsact           0
-wan-uplink-0015   1234  tcx      -               12
+interface        index  kind             speed  ingress  egress  reattached  alias
+eth0                 2  physical      2.5 Gb/s  tcx      clsact           0
+wan-uplink-0015   1234  vlan      10 Mb/s half  tcx      -               12  to the?north
+tun0                 5  tun               down  tcx      tcx              0
 
 collector                 protocol    address                                        messages  records  held  lost  refused  last error
 noc                       ipfix       192.0.2.10:4739                                    1200    17000     9     0        0  -

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use super::kind::{
     Address, CollectorAddress, Device, DirectionList, Directory, ElementList, FilePath, Integer,
-    Kind, Listen, Mismatch, Name, OneOf, Patterns, PowerOfTwo, ServerIdentity, Spanned, Time,
+    Kind, Listen, Mismatch, Name, NetworkNamespace, OneOf, Patterns, PowerOfTwo, ServerIdentity,
+    Spanned, Time,
 };
 use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp, Transport};
 use super::{DuplicatesMode, Protocol, Timestamps};
@@ -164,7 +165,9 @@ keys! {
         DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (default 1),
             "Observation Domain ID (NetFlow v9: source ID) in every message. Give each exporter its own: some collectors tell exporters apart by it alone.";
         INTERFACES "interfaces": Patterns = Patterns, (default Interfaces::all_but_loopback()),
-            "Names or globs (*, ?, [a-z]) of the interfaces to observe; \"!\" excludes, in any order. New interfaces are taken as they appear.";
+            "The interfaces to observe, by name or glob (*, ?, [a-z]), by kind (\"kind:physical\", \"kind:vlan\", \"kind:bridge\", \"kind:veth\", \"kind:tunnel\" and the kernel's other words, as ip -d link has them) or by alias (\"alias:uplink*\"); \"!\" excludes, in any order. New interfaces are taken as they appear.";
+        NAMESPACE "namespace": NetworkNamespace = NetworkNamespace, (optional "the exporter's own", "\"blue\""),
+            "The network namespace whose interfaces are observed, by name (ip netns) or path; it is waited for, and followed when it is made anew. Collectors, metrics and control socket stay in the exporter's own. Takes CAP_SYS_ADMIN. For several namespaces run an exporter for each, with daemon.run-dir and daemon.pin-dir of its own.";
         DIRECTIONS "directions": DirectionList = DirectionList, (default Directions::Both),
             "Observe packets as they enter the host, as they leave it, or both.";
         SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),

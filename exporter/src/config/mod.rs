@@ -60,6 +60,8 @@ pub struct Observation {
     pub domain_id: u32,
     /// Which interfaces are observed.
     pub interfaces: Interfaces,
+    /// The network namespace that they are in, by name or path; the exporter's own if `None`.
+    pub namespace: Option<String>,
     /// At which side of them.
     pub directions: Directions,
     /// 1 in this many packets is observed.
@@ -211,6 +213,7 @@ impl Default for Config {
             observation: Observation {
                 domain_id: (keys::observation::DOMAIN_ID.presence.0)(),
                 interfaces: (keys::observation::INTERFACES.presence.0)(),
+                namespace: None,
                 directions: (keys::observation::DIRECTIONS.presence.0)(),
                 sampling: (keys::observation::SAMPLING.presence.0)(),
                 attach: (keys::observation::ATTACH.presence.0)(),
@@ -274,6 +277,10 @@ impl Config {
         out.table("observation");
         out.key(&keys::observation::DOMAIN_ID, &observation.domain_id);
         out.key(&keys::observation::INTERFACES, &observation.interfaces);
+        out.some(
+            &keys::observation::NAMESPACE,
+            observation.namespace.as_ref(),
+        );
         out.key(&keys::observation::DIRECTIONS, &observation.directions);
         out.key(&keys::observation::SAMPLING, &observation.sampling);
         out.key(&keys::observation::ATTACH, &observation.attach);

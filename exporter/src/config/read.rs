@@ -441,6 +441,7 @@ impl<'a> Reader<'a> {
             observation: Observation {
                 domain_id: self.value(section, &key::DOMAIN_ID),
                 interfaces: self.value(section, &key::INTERFACES),
+                namespace: self.optional(section, &key::NAMESPACE),
                 directions: self.value(section, &key::DIRECTIONS),
                 sampling: self.value(section, &key::SAMPLING),
                 attach: self.value(section, &key::ATTACH),

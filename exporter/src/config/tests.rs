@@ -1,5 +1,6 @@
 use super::*;
 use crate::export::{Column, Listed};
+use crate::observe::Interface;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -9,6 +10,7 @@ const FULL: &str = r#"
 [observation]
 domain-id = 4294967295
 interfaces = ["eth*", "!eth7"]
+namespace = "blue"
 directions = ["egress"]
 sampling = 100
 attach = "clsact"
@@ -74,6 +76,13 @@ fn warnings(text: &str) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
 
+fn takes(config: &Config, name: &str) -> bool {
+    config.observation.interfaces.takes(&Interface {
+        name: name.to_owned(),
+        ..Interface::default()
+    })
+}
+
 #[test]
 fn an_empty_file_gives_the_defaults() {
     assert_eq!(config(""), Config::default());
@@ -84,8 +93,7 @@ fn an_empty_file_gives_the_defaults() {
 fn the_defaults_are_those_of_the_contract() {
     let config = Config::default();
     assert_eq!(config.observation.domain_id, 1);
-    assert!(config.observation.interfaces.takes("eth0"));
-    assert!(!config.observation.interfaces.takes("lo"));
+    assert!(takes(&config, "eth0") && !takes(&config, "lo"));
     assert_eq!(config.observation.directions, Directions::Both);
     assert_eq!(config.observation.sampling.get(), 1);
     assert_eq!(config.observation.cache_slots, 4096);
@@ -118,7 +126,8 @@ fn every_key_reaches_its_field() {
     let config = config(FULL);
     let observation = &config.observation;
     assert_eq!(observation.domain_id, u32::MAX);
-    assert!(observation.interfaces.takes("eth0") && !observation.interfaces.takes("eth7"));
+    assert!(takes(&config, "eth0") && !takes(&config, "eth7"));
+    assert_eq!(observation.namespace.as_deref(), Some("blue"));
     assert_eq!(observation.directions, Directions::Egress);
     assert_eq!(observation.sampling.get(), 100);
     assert_eq!(observation.attach, Attach::Clsact);
@@ -677,8 +686,7 @@ fn the_environment_wins_over_files_and_the_command_line_over_both() {
     let config = &loaded.config;
     assert_eq!(config.observation.sampling.get(), 10);
     assert_eq!(config.observation.domain_id, 5);
-    assert!(config.observation.interfaces.takes("eth1"));
-    assert!(!config.observation.interfaces.takes("eth7"));
+    assert!(takes(config, "eth1") && !takes(config, "eth7"));
     assert_eq!(config.observation.directions, Directions::Ingress);
     assert_eq!(config.metering.active_timeout, Duration::from_secs(30));
     assert_eq!(config.observation.agent_address, "2001:db8::1".parse().ok());

@@ -10,8 +10,10 @@ use clap::ValueEnum;
 use ipfix::Protocol;
 use serde::{Deserialize, Serialize};
 
-/// Which interfaces are observed: those whose name a pattern matches and no `!` pattern does. The
-/// order of the patterns means nothing.
+use crate::observe::{Interface, KindName};
+
+/// Which interfaces are observed: those that a pattern matches and no `!` pattern does. The order of
+/// the patterns means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interfaces(Vec<InterfacePattern>);
 
@@ -27,18 +29,18 @@ impl Interfaces {
     /// Every interface but the loopback: `["*", "!lo"]`.
     pub fn all_but_loopback() -> Self {
         let pattern = |glob: &str, excludes| InterfacePattern {
-            glob: glob::Pattern::new(glob).unwrap_or_default(),
+            matcher: Matcher::Name(glob::Pattern::new(glob).unwrap_or_default()),
             excludes,
         };
         Self(vec![pattern("*", false), pattern("lo", true)])
     }
 
-    /// Whether the interface of this name is to be observed.
-    pub fn takes(&self, name: &str) -> bool {
+    /// Whether this interface is to be observed.
+    pub fn takes(&self, interface: &Interface) -> bool {
         let matches = |excludes| {
             self.0
                 .iter()
-                .any(|pattern| pattern.excludes == excludes && pattern.glob.matches(name))
+                .any(|pattern| pattern.excludes == excludes && pattern.matcher.matches(interface))
         };
         matches(false) && !matches(true)
     }
@@ -49,48 +51,93 @@ impl Interfaces {
     }
 }
 
-/// A glob over interface names (`*`, `?`, `[a-z]`, `[!a-z]`), or with `!` before it an exclusion.
+/// What an interface is known by, or with `!` before it an exclusion: a glob (`*`, `?`, `[a-z]`,
+/// `[!a-z]`) over names; `kind:` and a kind; `alias:` and a glob over aliases (`ifAlias`). No name can
+/// be taken for the latter, as the kernel allows no colon in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfacePattern {
-    glob: glob::Pattern,
+    matcher: Matcher,
     excludes: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Matcher {
+    Name(glob::Pattern),
+    Kind(KindName),
+    Alias(glob::Pattern),
+}
+
+impl Matcher {
+    fn matches(&self, interface: &Interface) -> bool {
+        match self {
+            Self::Name(glob) => glob.matches(&interface.name),
+            Self::Kind(kind) => interface.kind.is(*kind),
+            Self::Alias(glob) => glob.matches(&interface.alias),
+        }
+    }
 }
 
 impl FromStr for InterfacePattern {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let (excludes, glob) = match text.strip_prefix('!') {
-            Some(glob) => (true, glob),
+        let (excludes, pattern) = match text.strip_prefix('!') {
+            Some(pattern) => (true, pattern),
             None => (false, text),
         };
-        // The kernel's own rule for names (dev_valid_name): nothing else could ever match.
-        if glob.is_empty() || glob.contains(|c: char| c == '/' || c.is_whitespace()) {
-            return Err(InvalidPattern);
-        }
-        let glob = glob::Pattern::new(glob).map_err(|_| InvalidPattern)?;
-        Ok(Self { glob, excludes })
+        let glob = |text: &str| glob::Pattern::new(text).map_err(|_| InvalidPattern::Glob);
+        let matcher = match pattern.split_once(':') {
+            Some(("kind", kind)) => {
+                Matcher::Kind(KindName::named(kind).ok_or(InvalidPattern::Kind)?)
+            }
+            Some(("alias", alias)) if !alias.is_empty() => Matcher::Alias(glob(alias)?),
+            // The kernel's own rule for names (dev_valid_name): nothing else could ever match.
+            Some(_) => return Err(InvalidPattern::Glob),
+            None if pattern.is_empty()
+                || pattern.contains(|c: char| c == '/' || c.is_whitespace()) =>
+            {
+                return Err(InvalidPattern::Glob);
+            }
+            None => Matcher::Name(glob(pattern)?),
+        };
+        Ok(Self { matcher, excludes })
     }
 }
 
 impl InterfacePattern {
     /// The interface that it names outright, if it is neither a glob nor an exclusion.
     pub fn name(&self) -> Option<&str> {
-        let name = self.glob.as_str();
-        (!self.excludes && !name.contains(['*', '?', '['])).then_some(name)
+        match &self.matcher {
+            Matcher::Name(glob) => {
+                let name = glob.as_str();
+                (!self.excludes && !name.contains(['*', '?', '['])).then_some(name)
+            }
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for InterfacePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.excludes { "!" } else { "" };
-        write!(f, "{sign}{}", self.glob)
+        if self.excludes {
+            f.write_str("!")?;
+        }
+        match &self.matcher {
+            Matcher::Name(glob) => glob.fmt(f),
+            Matcher::Kind(kind) => write!(f, "kind:{}", kind.name()),
+            Matcher::Alias(glob) => write!(f, "alias:{glob}"),
+        }
     }
 }
 
-/// The text is no [`InterfacePattern`].
+/// Why a text is no [`InterfacePattern`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidPattern;
+pub enum InvalidPattern {
+    /// Neither a name nor a glob.
+    Glob,
+    /// What comes after `kind:` is none.
+    Kind,
+}
 
 /// At which side of an interface packets are observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -365,19 +412,27 @@ fn host_name(text: &str) -> Result<Host, InvalidTarget> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::DeviceKind;
 
     fn interfaces(patterns: &[&str]) -> Interfaces {
         let patterns = patterns.iter().map(|text| text.parse().unwrap()).collect();
         Interfaces::new(patterns).unwrap()
     }
 
+    fn named(name: &str) -> Interface {
+        Interface {
+            name: name.to_owned(),
+            ..Interface::default()
+        }
+    }
+
     #[test]
     fn a_name_is_taken_whatever_the_order_of_the_patterns() {
         for patterns in [["*", "!lo"], ["!lo", "*"]] {
             let interfaces = interfaces(&patterns);
-            assert!(interfaces.takes("eth0"));
-            assert!(!interfaces.takes("lo"));
-            assert!(interfaces.takes("lo1"));
+            assert!(interfaces.takes(&named("eth0")));
+            assert!(!interfaces.takes(&named("lo")));
+            assert!(interfaces.takes(&named("lo1")));
         }
         assert_eq!(
             Interfaces::all_but_loopback(),
@@ -390,11 +445,30 @@ mod tests {
     fn patterns_are_globs_over_the_whole_name() {
         let interfaces = interfaces(&["eth[0-3]", "wg?", "br-*", "!br-test*"]);
         for taken in ["eth0", "eth3", "wg0", "br-", "br-lan"] {
-            assert!(interfaces.takes(taken), "{taken}");
+            assert!(interfaces.takes(&named(taken)), "{taken}");
         }
         for left in ["eth4", "eth10", "xeth0", "wg", "wg10", "br-test1", "ETH0"] {
-            assert!(!interfaces.takes(left), "{left}");
+            assert!(!interfaces.takes(&named(left)), "{left}");
         }
+    }
+
+    #[test]
+    fn patterns_are_kinds_and_aliases_too() {
+        let interface = |kind: DeviceKind, alias: &str| Interface {
+            alias: alias.to_owned(),
+            kind,
+            ..named("x0")
+        };
+        let (veth, gre) = (DeviceKind::of_word("veth"), DeviceKind::of_word("gre"));
+        let kinds = interfaces(&["kind:tunnel", "kind:veth", "!alias:* test"]);
+        assert!(kinds.takes(&interface(gre.clone(), "")));
+        assert!(kinds.takes(&interface(veth.clone(), "to the test lab")));
+        assert!(!kinds.takes(&interface(veth.clone(), "a test")));
+        assert!(!kinds.takes(&interface(DeviceKind::of_word("vlan"), "")));
+        assert!(!interfaces(&["*", "!kind:veth"]).takes(&interface(veth.clone(), "")));
+        let uplinks = interfaces(&["alias:uplink: *"]);
+        assert!(uplinks.takes(&interface(veth.clone(), "uplink: north")));
+        assert!(!uplinks.takes(&interface(veth, "uplink")));
     }
 
     #[test]
@@ -405,16 +479,54 @@ mod tests {
 
     #[test]
     fn what_no_interface_name_can_match_is_no_pattern() {
-        for text in ["", "!", "a b", "eth/0", "[a", "a***"] {
+        for text in [
+            "",
+            "!",
+            "a b",
+            "eth/0",
+            "[a",
+            "a***",
+            "eth0:1",
+            "alias:",
+            "Kind:veth",
+            "!!kind:veth",
+        ] {
             assert_eq!(
                 text.parse::<InterfacePattern>(),
-                Err(InvalidPattern),
+                Err(InvalidPattern::Glob),
                 "{text}"
             );
         }
-        for text in ["*", "!lo", "eth0.10", "e[!a]*", "!!x"] {
+        for text in [
+            "kind:",
+            "kind:nonsense",
+            "!kind:Veth",
+            "kind:v*",
+            "kind: veth",
+        ] {
+            assert_eq!(
+                text.parse::<InterfacePattern>(),
+                Err(InvalidPattern::Kind),
+                "{text}"
+            );
+        }
+        for text in [
+            "*",
+            "!lo",
+            "eth0.10",
+            "e[!a]*",
+            "!!x",
+            "kind:vlan",
+            "!kind:veth",
+            "alias:to: ?*",
+            "kind",
+        ] {
             assert_eq!(text.parse::<InterfacePattern>().unwrap().to_string(), text);
         }
+        assert_eq!(
+            "kind:vlan".parse::<InterfacePattern>().unwrap().name(),
+            None
+        );
     }
 
     #[test]

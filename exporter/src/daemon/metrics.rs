@@ -5,7 +5,7 @@
 //! answers one request, and what the daemon does for it is gather its status once.
 #![forbid(unsafe_code)]
 
-use super::status::Status;
+use super::status::{InterfaceStatus, Status};
 use crate::export::{CollectorStatus, ConnectionState, ConnectionStatus, Failures};
 use crate::ledger::Count;
 use http_body_util::Full;
@@ -274,6 +274,7 @@ fn kernel(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
         None,
         &hooks,
     )?;
+    interfaces(writer, status)?;
     let reattached: Vec<_> = status
         .interfaces
         .iter()
@@ -289,6 +290,46 @@ fn kernel(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
         &reattached,
     )?;
     tables(writer, status)
+}
+
+/// What the observed interfaces are.
+fn interfaces(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
+    let information: Vec<_> = status
+        .interfaces
+        .iter()
+        .map(|interface| {
+            vec![
+                ("interface", interface.name.as_str()),
+                ("kind", interface.kind.as_str()),
+                ("alias", interface.alias.as_str()),
+                ("duplex", interface.duplex.unwrap_or("unknown")),
+            ]
+        })
+        .collect();
+    writer.information_of_each(
+        "interface",
+        "An interface that is observed: its kind, ifAlias, duplex",
+        &information,
+    )?;
+    let of_each = |value: fn(&InterfaceStatus) -> Option<u64>| -> Vec<_> {
+        let values = status.interfaces.iter().filter_map(|interface| {
+            let labels = vec![("interface", interface.name.as_str())];
+            value(interface).map(|value| (labels, value))
+        });
+        values.collect()
+    };
+    writer.gauge(
+        "interface_up",
+        "Whether an interface is administratively up",
+        None,
+        &of_each(|interface| Some(u64::from(interface.up))),
+    )?;
+    writer.gauge(
+        "interface_speed",
+        "How fast an interface is in each direction, where its driver knows",
+        Some(&Unit::Other("bits_per_second".to_owned())),
+        &of_each(|interface| interface.speed_bits_per_second),
+    )
 }
 
 fn tables(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
@@ -560,6 +601,22 @@ impl Writer<'_> {
         metric.encode_info(&labels)
     }
 
+    /// The same of several things, each with its labels.
+    fn information_of_each(
+        &mut self,
+        name: &str,
+        help: &str,
+        each: &[Vec<(&'static str, &str)>],
+    ) -> Result<(), fmt::Error> {
+        let mut metric = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Info)?;
+        for labels in each {
+            metric.encode_info(labels)?;
+        }
+        Ok(())
+    }
+
     /// Packets and octets.
     fn count(
         &mut self,
@@ -633,7 +690,7 @@ impl Writer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::{ConfigurationStatus, InterfaceStatus, KernelStatus, MeterStatus};
+    use super::super::status::{ConfigurationStatus, KernelStatus, MeterStatus};
     use super::*;
     use crate::export::TlsStatus;
     use crate::ledger::{KernelReading, Ledger, LossReason};
@@ -680,9 +737,15 @@ mod tests {
                     ..CollectorStatus::default()
                 },
             ],
+            namespace: None,
             interfaces: vec![InterfaceStatus {
                 index: 2,
                 name: "eth0".to_owned(),
+                alias: "uplink".to_owned(),
+                kind: "physical".to_owned(),
+                up: true,
+                speed_bits_per_second: Some(10_000_000_000),
+                duplex: Some("full"),
                 ingress: Some("tcx"),
                 egress: None,
                 reattached: 4,

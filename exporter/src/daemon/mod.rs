@@ -12,6 +12,7 @@ mod metering;
 pub mod metrics;
 mod onlookers;
 pub mod status;
+mod whereabouts;
 
 use crate::config::{self, Config, Loaded};
 use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
@@ -19,8 +20,8 @@ use crate::ledger::{Ledger, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
-    AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
-    boot_clock_ns, raise_descriptor_limit,
+    AttachMode, Error, FetcherOptions, InterfaceNames, LinkEvent, Links, Namespace, Parts, Pins,
+    Succession, boot_clock_ns, raise_descriptor_limit,
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
@@ -29,7 +30,7 @@ use interfaces::Watched;
 use kept::{Kept, past};
 use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
-use status::{ConfigurationStatus, Reloaded, Sources, Status};
+use status::{ConfigurationStatus, NamespaceStatus, Reloaded, Sources, Status};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -40,6 +41,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use whereabouts::Whereabouts;
 
 pub(crate) use kept::count;
 pub(crate) use metering::loss_reason;
@@ -98,7 +100,10 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
 
     // kernel programs and tables: those of an exporter before this one, if it left any
     let now_ms = UnixTime::from(SystemTime::now()).millis();
-    let (parts, succession) = Parts::lasting(&fetcher_options(&config), now_ms)?;
+    let whereabouts = Whereabouts::new(config.observation.namespace.as_deref());
+    let namespace = whereabouts.open()?;
+    let options = fetcher_options(&config, namespace.clone());
+    let (parts, succession) = Parts::lasting(&options, now_ms)?;
     let Parts {
         probes,
         tables,
@@ -135,9 +140,16 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
         adopted,
     };
     let (meter, commands) = channel();
-    let mut watched = Watched::new(config.observation.interfaces.clone(), probes, meter.clone());
-    let mut links = Links::connect()?;
-    watched.start(&links).await?;
+    let patterns = config.observation.interfaces.clone();
+    let mut watched = Watched::new(patterns, namespace.clone(), probes, meter.clone());
+    let mut links = None;
+    if namespace == Namespace::Nowhere {
+        say_waiting(&whereabouts);
+    } else {
+        watched
+            .start(links.insert(Links::connect(&namespace)?))
+            .await?;
+    }
     watched.end_inherited();
     // -> collectors, who are told the interfaces' names with their first message
     let (shared, told) = watch::channel(Arc::new(Shared {
@@ -182,6 +194,7 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
         collectors,
         shared,
         watched,
+        whereabouts,
         meter,
         kept,
         metrics,
@@ -233,6 +246,7 @@ struct Daemon {
     collectors: Collectors,
     shared: watch::Sender<Arc<Shared>>,
     watched: Watched,
+    whereabouts: Whereabouts,
     meter: Sender<Command>,
     kept: Kept,
     metrics: Option<metrics::Listener>,
@@ -248,7 +262,7 @@ impl Daemon {
         signals: &mut Signals,
         control: &Control,
         mut scraped: mpsc::Receiver<oneshot::Sender<Status>>,
-        links: &mut Links,
+        links: &mut Option<Links>,
         meter: &JoinHandle<()>,
     ) -> End {
         let (desk, mut orders) = Desk::new(self.meter.clone(), self.shared.subscribe());
@@ -256,7 +270,6 @@ impl Daemon {
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut watchdog = Watchdog::new();
         let mut alive = tokio::time::interval(watchdog.interval());
-        let mut netlink = true;
         // Since when nobody can be accepted at the control socket.
         let mut refusing: Option<Instant> = None;
         let mut last_told = Instant::now();
@@ -270,9 +283,14 @@ impl Daemon {
                     question => {
                         let reply = self.answer(&question);
                         tokio::spawn(async move { control::write_reply(client, &reply).await });
+                        self.settle(links).await;
                     }
                 },
-                _ = signals.hangup.recv() => { self.reload(); }
+                _ = signals.hangup.recv() => {
+                    self.reload();
+                    self.settle(links).await;
+                }
+                () = self.whereabouts.changed() => self.settle(links).await,
                 Some(reply) = scraped.recv() => { let _ = reply.send(self.status()); }
                 _ = share.tick() => {
                     if meter.is_finished() {
@@ -288,16 +306,19 @@ impl Daemon {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
                     watchdog.alive(rounds, &self.summary());
                 }
-                _ = verify.tick() => if self.watched.verify() {
-                    self.share();
-                },
-                event = links.next(), if netlink => {
-                    let Some(event) = event else {
+                _ = verify.tick() => {
+                    if self.watched.verify() {
+                        self.share();
+                    }
+                    self.settle(links).await;
+                }
+                event = next_event(links) => {
+                    let (Some(event), Some(connected)) = (event, links.as_mut()) else {
                         tracing::error!("netlink is closed: changes of interfaces are no longer seen");
-                        netlink = false;
+                        *links = None;
                         continue;
                     };
-                    if self.watched.follow(event, links).await {
+                    if self.watched.follow(event, connected).await {
                         self.share();
                     }
                 }
@@ -320,6 +341,66 @@ impl Daemon {
                 },
             }
         }
+    }
+
+    /// Goes where the interfaces are by now: the namespace may have come, or gone, or be another.
+    async fn settle(&mut self, links: &mut Option<Links>) {
+        if !self.whereabouts.is_elsewhere(self.watched.namespace()) {
+            if *self.watched.namespace() == Namespace::Nowhere {
+                *links = None;
+            }
+            return;
+        }
+        // Before anything is opened in the next one: what is open in this one keeps it alive.
+        let left = self.leave();
+        *links = None;
+        let namespace = self.whereabouts.try_open();
+        if namespace == Namespace::Nowhere {
+            if left {
+                say_waiting(&self.whereabouts);
+            }
+            return;
+        }
+        match self.enter(namespace, links).await {
+            Ok(()) => {
+                let name = self.whereabouts.name();
+                let interfaces = self.watched.status().len();
+                tracing::info!(
+                    namespace = name,
+                    interfaces,
+                    "observing this network namespace"
+                );
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot observe the network namespace; trying on");
+                self.leave();
+                *links = None;
+            }
+        }
+        self.share();
+    }
+
+    async fn enter(
+        &mut self,
+        namespace: Namespace,
+        links: &mut Option<Links>,
+    ) -> Result<(), Error> {
+        let inode = namespace.inode()?;
+        let connected = links.insert(Links::connect(&namespace)?);
+        self.kept.page.update(|account| account.namespace = inode);
+        self.watched.enter(namespace, connected).await
+    }
+
+    /// Takes the programs off in the namespace that was observed so far, if there was one.
+    fn leave(&mut self) -> bool {
+        if *self.watched.namespace() == Namespace::Nowhere {
+            return false;
+        }
+        self.watched.leave();
+        // Its number may be given to another.
+        self.kept.page.update(|account| account.namespace = 0);
+        self.share();
+        true
     }
 
     /// The end: all that was counted is exported as far as it can be. Nothing more is counted, or
@@ -416,6 +497,14 @@ impl Daemon {
             .then(|| listen_for_metrics(&new, &self.scrapes))
             .transpose()
             .map_err(|error| lines(error.to_string()))?;
+        let moving = new.observation.namespace != self.config.observation.namespace;
+        let whereabouts = moving
+            .then(|| {
+                let whereabouts = Whereabouts::new(new.observation.namespace.as_deref());
+                whereabouts.open().map(|_| whereabouts)
+            })
+            .transpose()
+            .map_err(|error| lines(error.to_string()))?;
         let domain = new.observation.domain_id;
         let export = self
             .collectors
@@ -449,6 +538,16 @@ impl Daemon {
         self.sources.tables.set_layer2_flows(layer2_flows);
         if new.observation.directions != old.observation.directions {
             self.watched.set_directions(ingress, egress);
+        }
+        if let Some(whereabouts) = whereabouts {
+            // The patterns are for what is there.
+            self.leave();
+            if whereabouts.is_elsewhere(&Namespace::Nowhere) {
+                tracing::info!("going over to another network namespace");
+            } else {
+                say_waiting(&whereabouts);
+            }
+            self.whereabouts = whereabouts;
         }
         self.watched.set_wanted(new.observation.interfaces.clone());
         if new.observation.agent_address != old.observation.agent_address
@@ -523,6 +622,10 @@ impl Daemon {
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
             self.collectors.running(),
+            self.whereabouts.name().map(|name| NamespaceStatus {
+                name: name.to_owned(),
+                present: *self.watched.namespace() != Namespace::Nowhere,
+            }),
             self.watched.status(),
             ConfigurationStatus {
                 log_level: logging::level(),
@@ -583,6 +686,23 @@ impl Daemon {
     }
 }
 
+/// What happens to interfaces next; never, while nobody tells.
+async fn next_event(links: &mut Option<Links>) -> Option<LinkEvent> {
+    match links {
+        Some(links) => links.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn say_waiting(whereabouts: &Whereabouts) {
+    if let Some(namespace) = whereabouts.name() {
+        tracing::warn!(
+            namespace,
+            "there is no such network namespace; it is observed when it appears"
+        );
+    }
+}
+
 /// The signals that the daemon heeds.
 struct Signals {
     terminate: Signal,
@@ -615,7 +735,7 @@ fn listen_for_metrics(
     Ok(Some(listener))
 }
 
-fn fetcher_options(config: &Config) -> FetcherOptions {
+fn fetcher_options(config: &Config, namespace: Namespace) -> FetcherOptions {
     let observation = &config.observation;
     FetcherOptions {
         sampling: observation.sampling.get(),
@@ -632,6 +752,7 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
         pin_dir: config.daemon.pin_dir.clone(),
+        namespace,
     }
 }
 

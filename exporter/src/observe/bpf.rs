@@ -4,12 +4,15 @@
 
 use super::error::Error;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// `attach_type` of TCX programs (`enum bpf_attach_type`, Linux 6.6).
 const BPF_TCX_INGRESS: u32 = 46;
@@ -458,6 +461,28 @@ pub(super) fn ethtool(name: &str, request: &mut [u32]) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Tells when something is mounted or unmounted.
+pub struct MountTable(AsyncFd<File>);
+
+impl MountTable {
+    const CHANGE: Interest = Interest::PRIORITY.add(Interest::ERROR);
+
+    /// That of this process's mount namespace. Needs a tokio runtime.
+    pub fn open() -> io::Result<Self> {
+        let table = File::open("/proc/self/mountinfo")?;
+        // SAFETY: the file owns its descriptor, which stays the same and open until the file is
+        // dropped with what is made here.
+        let table = unsafe { AsyncFd::register_with_interest(table, Self::CHANGE)? };
+        Ok(Self(table))
+    }
+
+    /// Waits for the next change.
+    pub async fn changed(&self) -> io::Result<()> {
+        self.0.ready(Self::CHANGE).await?.clear_ready();
+        Ok(())
+    }
 }
 
 /// Whether something keeps the clock right; `None` where the system does not tell.
