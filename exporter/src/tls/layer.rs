@@ -2,7 +2,10 @@
 
 use super::words;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, Error, HandshakeKind, ProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, Error, HandshakeKind, ProtocolVersion,
+    ServerConfig, ServerConnection,
+};
 use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 
@@ -36,6 +39,12 @@ impl Layer {
         name: ServerName<'static>,
     ) -> Result<Self, Error> {
         Ok(Self::of(ClientConnection::new(config, name)?.into()))
+    }
+
+    /// The collector's end.
+    pub(crate) fn server(config: Arc<ServerConfig>) -> io::Result<Self> {
+        let connection = ServerConnection::new(config).map_err(|e| in_words(&e))?;
+        Ok(Self::of(connection.into()))
     }
 
     fn of(mut connection: Connection) -> Self {

@@ -1,7 +1,7 @@
 //! TLS: what is in the files of certificates and keys, and the octets of a connection before and after
 //! they are sealed. No sockets.
 //!
-//! [`files`](self) are read for each connection, so that a certificate that was renewed is used from the
+//! Files are read for each connection, so that a certificate that was renewed is used from the
 //! next one on. [`Layer`] is one end of a connection, for the exporter and for the built-in collector.
 
 #![forbid(unsafe_code)]
@@ -17,7 +17,9 @@ use crate::config::TlsFiles;
 use crate::record::UnixTime;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What a connection to a collector begins with.
@@ -59,6 +61,34 @@ impl Client {
         Layer::client(self.config.clone(), name)
             .map_err(|e| Problem::of(Part::Certificate, words::of(&e)))
     }
+}
+
+/// What connections from exporters begin with: a collector's certificate and key, and the certificates
+/// that those of exporters must come from; `None`: exporters need none.
+pub(crate) fn server(
+    certificate: &Path,
+    key: &Path,
+    ca: Option<&Path>,
+) -> Result<Arc<ServerConfig>, Problem> {
+    let provider = provider();
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Problem::of(Part::Certificate, words::of(&e)))?;
+    let builder = match ca {
+        Some(ca) => {
+            let roots = Arc::new(files::roots(Some(ca))?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|e| Problem::of(Part::Ca, e.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let chain = files::chain(certificate)?;
+    let config = builder
+        .with_single_cert(chain, files::private_key(key)?)
+        .map_err(|e| files::unusable_key(&e, certificate))?;
+    Ok(Arc::new(config))
 }
 
 fn provider() -> Arc<CryptoProvider> {
