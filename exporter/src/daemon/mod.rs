@@ -20,8 +20,8 @@ use crate::ledger::{Ledger, LossReason, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
-    AttachMode, Error, FetcherOptions, InterfaceNames, LinkEvent, Links, Namespace, Parts, Pins,
-    Succession, boot_clock_ns, raise_descriptor_limit,
+    Account, AttachMode, Error, FetcherOptions, InterfaceNames, LinkEvent, Links, Namespace, Parts,
+    Pins, Succession, boot_clock_ns, raise_descriptor_limit,
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
@@ -85,8 +85,9 @@ pub enum DaemonError {
 /// Observes and exports until SIGTERM or SIGINT, or until it is told to hand over; then exports what
 /// is held and returns the ledger as it was at the end.
 ///
-/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails before the first packet is counted, what
-/// was attached by then comes off again; what was found from an exporter before stays as it was.
+/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails
+/// before the first packet is counted, what was attached by then comes off again; what was found from an
+/// exporter before stays as it was.
 pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, DaemonError> {
     let Loaded { config, read, .. } = loaded;
     raise_descriptor_limit();
@@ -118,11 +119,7 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
     } = succession;
     let inheritance = Inheritance(pins.clone());
     if adopted {
-        tracing::info!(
-            pin_dir = %pins.path().display(),
-            handed_over = account.handed_over == 1,
-            "taking over the tables of the exporter before this one"
-        );
+        say_taking_over(&pins, &account);
     }
     // -> meter
     let past = past(&account);
@@ -196,6 +193,14 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
         .serve(&mut signals, &control, scraped, &mut links, &thread)
         .await;
     daemon.stop(thread, end).await
+}
+
+fn say_taking_over(pins: &Pins, account: &Account) {
+    tracing::info!(
+        pin_dir = %pins.path().display(),
+        handed_over = account.handed_over == 1,
+        "taking over the tables of the exporter before this one"
+    );
 }
 
 /// Why the exporter ends.
