@@ -7,7 +7,7 @@ set -eu
 
 MACHINES="install kernels"
 # Seconds. Each test has a limit of its own: this is for what hangs all the same.
-LIMIT=1500
+LIMIT=2700
 
 main() {
     cd "$(dirname "$0")/.."

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, DEFAULT_FILE, DuplicatesMode, Protocol, Target};
+use crate::config::{self, DEFAULT_FILE, DuplicatesMode, Protocol, Sources, Target, has_includes};
 
 mod view;
 pub use view::*;
@@ -44,7 +44,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Receive IPFIX, NetFlow v9 and v5 and print the flows, or store them in a file
     ///
-    /// From any number of exporters, over UDP. SIGTERM and SIGINT end it with a summary on stderr.
+    /// From any number of exporters: over UDP, or IPFIX over TCP or TLS. SIGTERM and SIGINT end it with a summary on stderr.
     /// With FILEs it prints the flows that are stored in them, as they would have been printed when
     /// they were received, and ends.
     Collect(CollectArgs),
@@ -129,6 +129,9 @@ pub struct RunArgs {
     /// The file to use instead of the default
     #[command(flatten)]
     pub config: ConfigFile,
+    /// What wins over the file
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 /// Arguments of `check`.
@@ -137,7 +140,11 @@ pub struct CheckArgs {
     /// The file to use instead of the default
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Print what is in force, defaults included, as a configuration file
+    /// What wins over the file
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Print what is in force, defaults included, as a configuration file; a comment behind each value
+    /// says where it comes from
     #[arg(long)]
     pub print: bool,
 }
@@ -145,9 +152,21 @@ pub struct CheckArgs {
 /// Arguments of `collect`.
 #[derive(Debug, Args)]
 pub struct CollectArgs {
-    /// Where to listen; an IPv6 address stands in brackets
+    /// Where to listen: over UDP, or with tcp: or tls: before it for connections; an IPv6 address stands
+    /// in brackets
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4739")]
-    pub listen: SocketAddr,
+    pub listen: ListenAt,
+    /// With tls: PEM file of the certificate to show to exporters, and after it those between it and
+    /// their trust
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// With tls: PEM file of its private key, which only its owner and group may read
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// With tls: PEM file of the certificates that those of exporters must come from [default: exporters
+    /// need none]
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_ca: Option<PathBuf>,
     /// How flows are printed [default: table; with --write: not at all]
     #[arg(long, value_enum)]
     pub format: Option<OutputFormat>,
@@ -170,6 +189,32 @@ pub struct CollectArgs {
     /// Print the flows of these IPFIX Files instead of receiving any; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["listen", "write"])]
     pub files: Vec<PathBuf>,
+}
+
+/// Where to listen, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAt {
+    /// For datagrams, or for connections.
+    pub transport: config::Transport,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+impl std::str::FromStr for ListenAt {
+    type Err = String;
+
+    /// `ADDR:PORT`, perhaps with `udp:`, `tcp:` or `tls:` before it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        use config::Transport::{Tcp, Tls, Udp};
+        let (transport, address) = [("udp:", Udp), ("tcp:", Tcp), ("tls:", Tls)]
+            .into_iter()
+            .find_map(|(word, transport)| Some((transport, text.strip_prefix(word)?)))
+            .unwrap_or((Udp, text));
+        let address = address
+            .parse()
+            .map_err(|_| "expected ADDR:PORT, tcp:ADDR:PORT or tls:ADDR:PORT".to_owned())?;
+        Ok(Self { transport, address })
+    }
 }
 
 impl CollectArgs {
@@ -363,7 +408,8 @@ pub struct DetachArgs {
 /// Which configuration file.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// Configuration file [default: /etc/ebpfix/ebpfix.toml]
+    /// Configuration file; files conf.d/*.toml in its folder are read after it [default:
+    /// /etc/ebpfix/ebpfix.toml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -374,12 +420,43 @@ impl ConfigFile {
         self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
 
-    /// The file that is named, else the default file if it exists.
+    /// The file that is named, else the default file if it exists, or others that are read after it.
     pub fn existing(&self) -> Option<&Path> {
         // Of a file that may not be looked at, reading it says more than leaving it out.
         let default = Path::new(DEFAULT_FILE);
-        let default = || (!matches!(default.try_exists(), Ok(false))).then_some(default);
+        let exists = || !matches!(default.try_exists(), Ok(false)) || has_includes(default);
+        let default = || exists().then_some(default);
         self.config.as_deref().or_else(default)
+    }
+
+    /// The file, if there is one, and the environment of this process.
+    pub fn sources(&self) -> Sources {
+        Sources::new(self.existing()).with_environment(std::env::vars_os())
+    }
+
+    /// The same, where there has to be a file.
+    pub fn checked(&self) -> Sources {
+        Sources::new(Some(self.path())).with_environment(std::env::vars_os())
+    }
+}
+
+/// What wins over a configuration file.
+#[derive(Debug, Default, Args)]
+pub struct Overrides {
+    /// Set a key, whatever the files and the environment say, such as observation.sampling=10; may be
+    /// given several times
+    #[arg(long, value_name = "TABLE.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Add a collector, with other keys behind commas, such as 192.0.2.10:2055,protocol=netflow-v9; may
+    /// be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub collector: Vec<String>,
+}
+
+impl Overrides {
+    /// The sources, with this above all.
+    pub fn over(&self, sources: Sources) -> Sources {
+        sources.with_flags(&self.set, &self.collector)
     }
 }
 
@@ -411,7 +488,7 @@ mod tests {
         let Command::Collect(args) = cli.command else {
             panic!("{cli:?}")
         };
-        assert_eq!(args.listen, SocketAddr::from(([127, 0, 0, 1], 4739)));
+        assert_eq!(args.listen, "udp:127.0.0.1:4739".parse().unwrap());
         assert_eq!(args.output_format(), Some(OutputFormat::Table));
 
         let cli = Cli::try_parse_from(["ebpfix", "check"]).unwrap();

@@ -17,7 +17,7 @@ build_packages() {
 }
 
 test_packages() {
-    echo nfdump pmacct softflowd tshark tcpdump tmux
+    echo nfdump openssl pmacct softflowd tshark tcpdump tmux
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
     # procps for `kill`, which a minimal system has only inside its shell.
     # groff-base reads the manual pages as a reader would.

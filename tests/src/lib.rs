@@ -19,6 +19,7 @@ pub mod capture;
 pub mod chance;
 pub mod collector;
 pub mod ebpfix;
+pub mod filters;
 pub mod frame;
 pub mod inject;
 pub mod kernel;

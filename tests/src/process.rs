@@ -109,6 +109,15 @@ impl Program {
         self
     }
 
+    /// With a variable in its environment. The process is the same.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        let program = std::mem::replace(&mut self.path, PathBuf::from("env"));
+        self.arguments.insert(0, program.into());
+        self.arguments.insert(0, format!("{name}={value}").into());
+        self
+    }
+
     /// With each file of this folder in the place of the one of that name in /etc, for this program
     /// alone. What is written into these files later, it sees too.
     #[must_use]

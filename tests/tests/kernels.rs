@@ -27,7 +27,7 @@ const CAPTURES: [&str; 11] = [
     "zeek-teredo",
 ];
 /// What a machine may take, emulated and giving way to other tests.
-const LIMIT: Duration = Duration::from_mins(10);
+const LIMIT: Duration = Duration::from_mins(40);
 /// Where a packet is counted: interface and `flowDirection`.
 const HOOKS: [(&str, u64); 2] = [("a0", 1), ("b0", 0)];
 
@@ -63,6 +63,14 @@ fn counts_exactly(series: &str, attached: &str) {
         "{release}: four programs loaded in {} ms (emulated)",
         load["milliseconds"]
     );
+
+    for filter in section(&report, "filters")["filters"]
+        .as_array()
+        .expect("filters")
+    {
+        assert_eq!(filter["error"], Value::Null, "{filter}");
+        println!("{release}: filter of {filter}");
+    }
 
     let kinds = match attached {
         "clsact" => vec![("auto", "clsact")],

@@ -1,27 +1,25 @@
 //! `ebpfix check`.
 
-use std::io::{self, Write as _};
+use std::fmt::Write as _;
 
 use super::Failure;
 use crate::cli::CheckArgs;
-use crate::config::Config;
 
-/// Says on stdout that the file is right, or with `--print` what is in force; warnings go to stderr.
+/// Says on stdout that all that was read is right, or with `--print` what is in force and where it
+/// comes from; warnings go to stderr.
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let path = args.config.path();
-    let loaded = Config::load(path)?;
+    let sources = args.overrides.over(args.config.checked());
+    let loaded = sources.load()?;
     for warning in &loaded.warnings {
         super::say(&format_args!("warning: {warning}"));
     }
-    let text = if args.print {
-        loaded.config.to_toml()
-    } else {
-        format!("{}: ok\n", path.display())
-    };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
+    if args.print {
+        return super::print(&loaded.to_toml());
     }
+    let mut text = String::new();
+    for name in &loaded.read {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name}: ok");
+    }
+    super::print(&text)
 }

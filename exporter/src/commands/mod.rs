@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use serde::de::DeserializeOwned;
 
 use crate::cli::{Command, ConfigFile};
-use crate::config::{Config, Daemon, Errors};
+use crate::config::{Daemon, Errors};
 use crate::daemon::control::{self, Question};
 use crate::ledger::Snapshot;
 pub use crate::logging::init as init_logging;
@@ -163,19 +163,25 @@ fn print(text: &str) -> Result<(), Failure> {
 /// The `[daemon]` table in force: where the exporter that is meant has its directories. Mistakes in the
 /// rest of the file are no reason not to ask it: it may be asked for their sake.
 fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
-    let Some(path) = file.existing() else {
-        return Ok(Config::default().daemon);
-    };
-    let errors = match Config::load(path) {
+    let sources = file.sources();
+    let errors = match sources.load() {
         Ok(loaded) => return Ok(loaded.config.daemon),
         Err(errors) => errors,
     };
-    let daemon = Config::load_daemon(path).ok_or(Failure::Config(errors))?;
+    let daemon = sources.load_daemon().ok_or(Failure::Config(errors))?;
+    let has = match sources.file() {
+        Some(path) => format!("{} has", path.display()),
+        None => "the environment has".to_owned(),
+    };
     say(&format_args!(
-        "warning: {} has mistakes: `ebpfix check` lists them",
-        path.display()
+        "warning: {has} mistakes: `ebpfix check` lists them"
     ));
     Ok(daemon)
+}
+
+/// The network namespace of a configuration, as far as it can be read.
+fn namespace_of(file: &ConfigFile) -> Option<String> {
+    file.sources().load().ok()?.config.observation.namespace
 }
 
 /// Asks the exporter that runs.

@@ -4,7 +4,7 @@
 use super::Failure;
 use crate::cli::OutputFormat;
 use crate::collector::{self, Ending, Output};
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::daemon;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,8 +13,9 @@ use std::time::Duration;
 const ACTIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Observes every interface but lo and prints the flows until SIGTERM or SIGINT.
-pub fn run() -> Result<(), Failure> {
+/// Observes every interface but lo, where `sources` say nothing else, and prints the flows until
+/// SIGTERM or SIGINT.
+pub fn run(sources: Sources) -> Result<(), Failure> {
     let failed = |error: String| Failure::Failed(error);
     // Any free port: the standard one may belong to a real collector.
     let collector = collector::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -22,7 +23,12 @@ pub fn run() -> Result<(), Failure> {
     let mut config = Config::zero(collector.local_addr());
     config.metering.active_timeout = ACTIVE_TIMEOUT;
     config.metering.idle_timeout = IDLE_TIMEOUT;
-    super::init_logging(config.log);
+    let sources = sources.with_built_in(config.to_toml());
+    let loaded = sources.load()?;
+    super::init_logging(loaded.config.log);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     let (ledger, ending) = super::runtime()?.block_on(async {
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let mut printing =
@@ -30,7 +36,7 @@ pub fn run() -> Result<(), Failure> {
                 let _ = ended.await;
             }));
         let ledger = tokio::select! {
-            ledger = daemon::run(config, None) => {
+            ledger = daemon::run(loaded, &sources) => {
                 // What the exporter sent last is in the socket by now.
                 let _ = end.send(());
                 Some(ledger.map_err(|error| failed(error.to_string()))?)

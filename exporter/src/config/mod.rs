@@ -1,19 +1,19 @@
 //! The configuration: what the program uses ([`Config`]), apart from the form it has in a file.
 //!
-//! A file is read whole: [`Config::load`] gives either a configuration, every value of it parsed and
-//! in range, or every mistake in the file with its place. All keys are described in [`keys`].
+//! It is read whole: [`Sources::load`] gives either a configuration, every value of it parsed and in
+//! range, or every mistake with its place: in a file, in a file beside it, in the environment or on the
+//! command line. All keys are described in [`keys`].
 
 pub mod keys;
 pub mod kind;
 mod read;
+mod sources;
 mod types;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use keys::{Key, TABLES};
@@ -22,13 +22,16 @@ use kind::Kind;
 pub(crate) use kind::time;
 
 pub use crate::export::columns::Elements;
+pub use crate::filter::KernelFilter;
 pub use crate::meter::DuplicatesMode;
 pub use ebpfix_probes::abi::Timestamps;
 pub use ipfix::Protocol;
-pub use read::{Errors, Loaded, Position, Problem, parse};
+pub use read::{Errors, Loaded, Origins, Position, Problem, parse};
+pub(crate) use sources::reason;
+pub use sources::{INCLUDES, Sources, has_includes};
 pub use types::{
     Attach, Directions, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
-    InvalidTarget, LogFormat, LogLevel, NonIp, Target, default_port,
+    InvalidTarget, LogFormat, LogLevel, NonIp, Target, TlsFiles, Transport, default_port,
 };
 
 /// The file that is read where the command line names none.
@@ -58,10 +61,14 @@ pub struct Observation {
     pub domain_id: u32,
     /// Which interfaces are observed.
     pub interfaces: Interfaces,
+    /// The network namespace that they are in, by name or path; the exporter's own if `None`.
+    pub namespace: Option<String>,
     /// At which side of them.
     pub directions: Directions,
     /// 1 in this many packets is observed.
     pub sampling: NonZeroU32,
+    /// Which flows are counted.
+    pub filter: KernelFilter,
     /// How the programs are attached.
     pub attach: Attach,
     /// What becomes of frames that are not IP.
@@ -100,19 +107,23 @@ pub struct Collector {
     pub address: Endpoint,
     /// What it understands.
     pub protocol: Protocol,
+    /// What carries the messages; datagrams, where the protocol is not IPFIX.
+    pub transport: Transport,
+    /// What a connection by TLS goes by.
+    pub tls: TlsFiles,
     /// What its records tell; `None`: the default profile.
     pub elements: Option<Elements>,
     /// A host name is looked up this often.
     pub resolve_interval: Duration,
     /// The address to send from; `None`: the routing's choice.
     pub source_address: Option<IpAddr>,
-    /// The port to send from; `None`: a free one, kept.
+    /// The UDP port to send from; `None`: a free one, kept.
     pub source_port: Option<NonZeroU16>,
     /// The interface to send by, or a VRF device; `None`: the routing's choice.
     pub source_interface: Option<String>,
-    /// Differentiated services code point of datagrams, 0 to 63.
+    /// Differentiated services code point of packets, 0 to 63.
     pub dscp: u8,
-    /// Time to live of datagrams, from 1; `None`: the system's default.
+    /// Time to live of packets, from 1; `None`: the system's default.
     pub ttl: Option<u8>,
     /// Collectors with the same name here share the flows; `None`: it gets all.
     pub balance: Option<String>,
@@ -121,16 +132,21 @@ pub struct Collector {
     pub failover: Option<String>,
     /// Observation Domain ID towards this collector, if not [`Observation::domain_id`].
     pub domain_id: Option<u32>,
-    /// Templates are sent again this often.
+    /// Templates are sent again this often, over UDP.
     pub template_interval: Duration,
-    /// Templates are sent again after this many messages; 0: by time only.
+    /// Templates are sent again after this many messages, over UDP; 0: by time only.
     pub template_messages: u32,
-    /// Octets of a message at most, without IP and UDP headers, 512 to 65507; `None`: what the
-    /// path's MTU holds.
+    /// Octets of a message at most, without IP and UDP headers, from 512 on, and over UDP up to 65507;
+    /// `None`: what the path's MTU holds, or for a connection [`STREAM_MESSAGE_OCTETS`].
     pub max_message_size: Option<u16>,
-    /// Flow records a second at most; `None`: what an untuned receive buffer takes.
+    /// Flow records a second at most; `None`: what an untuned receive buffer takes, or over a
+    /// connection the collector.
     pub rate_limit: Option<NonZeroU32>,
 }
+
+/// Octets of a message over a connection at most, where nothing else is said: what one record of TLS
+/// holds (RFC 8446 section 5.1).
+pub const STREAM_MESSAGE_OCTETS: u16 = 1 << 14;
 
 impl Collector {
     /// A collector of which only the address is known; all else is the default.
@@ -140,6 +156,8 @@ impl Collector {
             name,
             address,
             protocol,
+            transport: (key::TRANSPORT.presence.0)(),
+            tls: TlsFiles::default(),
             elements: None,
             source_address: None,
             source_port: None,
@@ -198,8 +216,10 @@ impl Default for Config {
             observation: Observation {
                 domain_id: (keys::observation::DOMAIN_ID.presence.0)(),
                 interfaces: (keys::observation::INTERFACES.presence.0)(),
+                namespace: None,
                 directions: (keys::observation::DIRECTIONS.presence.0)(),
                 sampling: (keys::observation::SAMPLING.presence.0)(),
+                filter: KernelFilter::default(),
                 attach: (keys::observation::ATTACH.presence.0)(),
                 non_ip: (keys::observation::NON_IP.presence.0)(),
                 timestamps: (keys::observation::TIMESTAMPS.presence.0)(),
@@ -232,7 +252,8 @@ impl Config {
     /// What `run` uses where there is no file: every default, and the built-in collector, which
     /// listens at `collector`.
     pub fn zero(collector: SocketAddr) -> Self {
-        let port = NonZeroU16::new(collector.port()).unwrap_or(default_port(Protocol::Ipfix));
+        let port = NonZeroU16::new(collector.port())
+            .unwrap_or(default_port(Protocol::Ipfix, Transport::Udp));
         let address = Endpoint {
             host: Host::Address(collector.ip()),
             port,
@@ -242,27 +263,6 @@ impl Config {
             collectors: vec![built_in],
             ..Self::default()
         }
-    }
-
-    /// Reads a file. Its path is its name in messages.
-    pub fn load(path: &Path) -> Result<Loaded, Errors> {
-        let file = path.display().to_string();
-        let text = read_text(path).map_err(|(position, message)| {
-            Errors(vec![Problem {
-                file: file.clone(),
-                position,
-                key: None,
-                message,
-            }])
-        })?;
-        parse(&file, &text)
-    }
-
-    /// Reads the `[daemon]` table of a file alone: where the exporter is that began with it, whatever was
-    /// made wrong in the rest since. `None` where the file cannot be read, or that table not.
-    pub fn load_daemon(path: &Path) -> Option<Daemon> {
-        let text = read_text(path).ok()?;
-        read::parse_daemon(&text)
     }
 
     /// The configuration as a file, which reads as the same configuration. Only keys that are in
@@ -281,8 +281,14 @@ impl Config {
         out.table("observation");
         out.key(&keys::observation::DOMAIN_ID, &observation.domain_id);
         out.key(&keys::observation::INTERFACES, &observation.interfaces);
+        out.some(
+            &keys::observation::NAMESPACE,
+            observation.namespace.as_ref(),
+        );
         out.key(&keys::observation::DIRECTIONS, &observation.directions);
         out.key(&keys::observation::SAMPLING, &observation.sampling);
+        let filter = Some(&observation.filter).filter(|filter| !filter.is_all());
+        out.some(&keys::observation::FILTER, filter);
         out.key(&keys::observation::ATTACH, &observation.attach);
         out.key(&keys::observation::NON_IP, &observation.non_ip);
         out.key(&keys::observation::TIMESTAMPS, &observation.timestamps);
@@ -313,6 +319,11 @@ impl Config {
             out.key(&key::NAME, &collector.name);
             out.key(&key::ADDRESS, &target);
             out.key(&key::PROTOCOL, &collector.protocol);
+            out.key(&key::TRANSPORT, &collector.transport);
+            out.some(&key::CA, collector.tls.ca.as_ref());
+            out.some(&key::CERTIFICATE, collector.tls.certificate.as_ref());
+            out.some(&key::KEY, collector.tls.key.as_ref());
+            out.some(&key::SERVER_NAME, collector.tls.server_name.as_ref());
             out.some(&key::ELEMENTS, collector.elements.as_ref());
             out.key(&key::RESOLVE_INTERVAL, &collector.resolve_interval);
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
@@ -346,6 +357,38 @@ impl Config {
     }
 }
 
+impl Loaded {
+    /// The configuration as a file, as [`Config::to_toml`] has it; behind each value a comment says
+    /// where it comes from: `default`, `FILE:LINE`, `environment: VARIABLE` or the argument of the
+    /// command line.
+    pub fn to_toml(&self) -> String {
+        /// Where comments begin, unless a value is in the way.
+        const COLUMN: usize = 40;
+        let mut text = String::new();
+        let mut table = ("", 0);
+        let mut seen = [0; TABLES.len()];
+        for line in self.config.to_toml().lines() {
+            let name = line.trim_matches(['[', ']']);
+            let found = TABLES.iter().position(|table| table.name == name);
+            if let (true, Some(at)) = (line.starts_with('['), found) {
+                table = (TABLES[at].name, seen[at]);
+                seen[at] += 1;
+            }
+            let origin = match line.split_once(" = ") {
+                Some((key, _)) if !line.starts_with('[') => {
+                    Some(self.origins.of(table.0, table.1, key).unwrap_or("default"))
+                }
+                _ => None,
+            };
+            let _ = match origin {
+                Some(origin) => writeln!(text, "{line:COLUMN$}  # {origin}"),
+                None => writeln!(text, "{line}"),
+            };
+        }
+        text
+    }
+}
+
 #[derive(Default)]
 struct Writer {
     text: String,
@@ -375,37 +418,6 @@ impl Writer {
 /// small enough for the CPU's own cache.
 pub fn default_cache_slots(max_flows: NonZeroU32) -> u32 {
     max_flows.get().min(4096).next_power_of_two().max(16)
-}
-
-fn read_text(path: &Path) -> Result<String, (Option<Position>, String)> {
-    /// No configuration is this large; `/dev/zero` is.
-    const LIMIT: u64 = 1 << 20;
-    let mut octets = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LIMIT + 1).read_to_end(&mut octets))
-        .map_err(|error| (None, format!("cannot be read: {}", reason(&error))))?;
-    if octets.len() as u64 > LIMIT {
-        let message = format!("is no configuration: it has more than {LIMIT} octets");
-        return Err((None, message));
-    }
-    String::from_utf8(octets).map_err(|error| {
-        let (good, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let position = Position::after(&String::from_utf8_lossy(good));
-        let octet = bad.first().copied().unwrap_or_default();
-        (
-            Some(position),
-            format!("expected text in UTF-8, found the octet {octet:#04x}"),
-        )
-    })
-}
-
-/// What the system says, without the number.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((reason, _)) => reason.to_owned(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

@@ -1,25 +1,32 @@
-//! From the text of a configuration file to a [`Config`], or to everything that is wrong with it.
+//! From the texts of a configuration to a [`Config`], or to everything that is wrong with them.
+//!
+//! Each text is a [`Source`]. All are merged into one document, in the order of their rank; the places
+//! of a value there are offsets into all texts one after the other, so that each tells its source too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::Range;
 use std::time::Duration;
 
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeArray, DeString, DeTable, DeValue};
 
-use super::keys::{self, Key, Optional, Required, TABLES, Table, WithDefault};
+use super::keys::{self, Described, Key, Optional, Required, TABLES, Table, WithDefault};
 use super::kind::{self, Kind, Mismatch, Spanned};
 use super::{
     Collector, Config, Daemon, Elements, Endpoint, Log, Metering, Metrics, Observation, Protocol,
-    default_cache_slots, default_port,
+    STREAM_MESSAGE_OCTETS, TlsFiles, Transport, default_cache_slots, default_port,
 };
 use crate::export::layouts::{self, Unfit};
+use crate::record::UnixTime;
+use crate::tls;
 use ipfix::elements as e;
 
 /// Octets of a message where nothing else is known (RFC 7011 section 10.3.3).
 const LEAST_MESSAGE: u16 = 512;
+/// The first length of a message that no datagram holds.
+const BEYOND_DATAGRAMS: u16 = 65_508;
 /// The longest active timeout with which a flow's duration fits 32 bits of microseconds.
 const LONGEST_MICROSECONDS: Duration = Duration::from_hours(1);
 
@@ -43,14 +50,15 @@ impl Position {
     }
 }
 
-/// One thing that is wrong with a configuration file, or deserves attention.
+/// One thing that is wrong with a configuration, or deserves attention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, as the caller named it.
+    /// The file, as the caller named it; or `environment`, or the argument of the command line.
     pub file: String,
     /// Where in the file, if it is in one place.
     pub position: Option<Position>,
-    /// The key or table, dotted, if it is about one.
+    /// The key or table, dotted, if it is about one; before it the environment variable, if it is in
+    /// one.
     pub key: Option<String>,
     /// What was expected and what was found.
     pub message: String,
@@ -77,9 +85,27 @@ pub struct Loaded {
     pub config: Config,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Problem>,
+    /// What was read: files and environment variables, in the order of their rank.
+    pub read: Vec<String>,
+    /// Where each value comes from that is not the default.
+    pub origins: Origins,
 }
 
-/// Everything that is wrong with a configuration file, in the order of the file; at least one.
+/// Where the values of a configuration come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<(&'static str, usize, String), String>);
+
+impl Origins {
+    /// The place from which the key of this name has its value, in the so manieth table of its name:
+    /// `FILE:LINE`, `environment: VARIABLE` or the argument of the command line. `None` where the
+    /// default is in force.
+    pub fn of(&self, table: &'static str, index: usize, key: &str) -> Option<&str> {
+        let place = self.0.get(&(table, index, key.to_owned()));
+        place.map(String::as_str)
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of its files; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errors(pub Vec<Problem>);
 
@@ -96,50 +122,90 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
-/// Reads the text of a configuration file; `file` is its name in messages.
-pub fn parse(file: &str, text: &str) -> Result<Loaded, Errors> {
-    let (document, syntax) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        file,
-        text,
-        broken_lines: HashSet::new(),
-        errors: Vec::new(),
-        warnings: Vec::new(),
-    };
-    reader.syntax(&syntax);
-    let config = reader.config(document.get_ref());
-    reader.finish(config)
+/// What messages call the environment.
+pub(super) const ENVIRONMENT: &str = "environment";
+
+/// A text that says something of the configuration.
+pub(super) struct Source {
+    /// Its name in messages: a file's, a variable's, or the argument of the command line.
+    pub name: String,
+    /// The text; of an override its value alone.
+    pub text: String,
+    /// What it is.
+    pub form: Form,
 }
 
-/// Reads the `[daemon]` table of a configuration file alone, whatever is wrong elsewhere in it; `None`
-/// where that table has mistakes itself.
-pub fn parse_daemon(text: &str) -> Option<Daemon> {
-    let (document, syntax) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        file: "",
-        text,
-        broken_lines: HashSet::new(),
-        errors: Vec::new(),
-        warnings: Vec::new(),
+/// What a [`Source`] is.
+pub(super) enum Form {
+    /// A whole document.
+    File,
+    /// The value of a key, in the environment.
+    Variable(&'static Table, &'static dyn Described),
+    /// The value of a key, on the command line.
+    Setting(&'static Table, &'static dyn Described),
+    /// Collectors, `ADDRESS,KEY=VALUE`, spaces between them. In the environment where the source has
+    /// that variable's name.
+    Collectors,
+}
+
+/// Reads the text of a configuration file; `file` is its name in messages. Files that it names are not
+/// looked at.
+pub fn parse(file: &str, text: &str) -> Result<Loaded, Errors> {
+    let source = Source {
+        name: file.to_owned(),
+        text: text.to_owned(),
+        form: Form::File,
     };
-    reader.syntax(&syntax);
-    let elsewhere = reader.errors.len();
-    let daemon = reader.daemon(document.get_ref());
-    (reader.errors.len() == elsewhere).then_some(daemon)
+    read(&[source], Vec::new(), None)
+}
+
+/// Reads all sources, the least in rank first; `problems` are mistakes that were found before. Told the
+/// time, it looks whether the files that are named can be used then.
+pub(super) fn read(
+    sources: &[Source],
+    problems: Vec<Problem>,
+    now: Option<UnixTime>,
+) -> Result<Loaded, Errors> {
+    let mut reader = Reader::new(sources);
+    reader.now = now;
+    // Behind all that has a place.
+    reader.errors = problems
+        .into_iter()
+        .map(|problem| (Some(usize::MAX), problem))
+        .collect();
+    let document = reader.merge(sources, None);
+    let config = reader.config(&document);
+    let origins = reader.origins(&document);
+    reader.finish(config, origins)
+}
+
+/// Reads the `[daemon]` table alone, whatever is wrong elsewhere; `None` where that table has mistakes
+/// itself.
+pub(super) fn read_daemon(sources: &[Source]) -> Option<Daemon> {
+    let mut reader = Reader::new(sources);
+    let document = reader.merge(sources, Some("daemon"));
+    // Lines that cannot be read may be anything's.
+    let is_syntax = |problem: &Problem| problem.key.is_none() && problem.position.is_some();
+    reader.errors.retain(|(_, problem)| !is_syntax(problem));
+    let daemon = reader.daemon(&document);
+    reader.errors.is_empty().then_some(daemon)
 }
 
 struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
-    /// Lines with syntax errors: what the parser made of them means nothing.
-    broken_lines: HashSet<usize>,
-    errors: Vec<Problem>,
-    warnings: Vec<Problem>,
+    sources: &'a [Source],
+    /// The offset of each source in all of them.
+    bases: Vec<usize>,
+    /// When files are looked at; `None`: they are not.
+    now: Option<UnixTime>,
+    /// Sources and their lines with syntax errors: what the parser made of them means nothing.
+    broken_lines: HashSet<(usize, usize)>,
+    /// Each with its offset, if it has one.
+    errors: Vec<(Option<usize>, Problem)>,
+    warnings: Vec<(Option<usize>, Problem)>,
 }
 
 /// A table as it stands in the file; without entries if it does not.
 struct Section<'t, 'i> {
-    table: &'static Table,
     entries: Option<&'t DeTable<'i>>,
     span: Range<usize>,
 }
@@ -155,10 +221,186 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 }
 
-impl Reader<'_> {
-    fn config(&mut self, document: &DeTable<'_>) -> Option<Config> {
-        self.unknown_tables(document);
+impl<'a> Reader<'a> {
+    fn new(sources: &'a [Source]) -> Self {
+        let mut end = 0;
+        let bases = sources
+            .iter()
+            .map(|source| {
+                let base = end;
+                // Its end is not the next one's beginning.
+                end = base + source.text.len() + 1;
+                base
+            })
+            .collect();
+        Self {
+            sources,
+            bases,
+            now: None,
+            broken_lines: HashSet::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 
+    /// The sources as one document of known tables, each of the right form; or `only` the table of this
+    /// name.
+    fn merge(&mut self, sources: &'a [Source], only: Option<&str>) -> DeTable<'a> {
+        let wanted = |table: &Table| only.is_none_or(|only| only == table.name);
+        let mut merged = DeTable::new();
+        for (index, source) in sources.iter().enumerate() {
+            let base = self.bases[index];
+            match &source.form {
+                Form::File => {
+                    let (document, syntax) = DeTable::parse_recoverable(&source.text);
+                    self.syntax(index, &syntax);
+                    let document = shift_table(document.into_inner(), base);
+                    if only.is_none() {
+                        self.unknown_tables(&document);
+                    }
+                    for (name, value) in document {
+                        let table = TABLES.iter().find(|table| table.name == name.get_ref());
+                        if let Some(table) = table.filter(|table| wanted(table)) {
+                            self.add(&mut merged, table, name, value);
+                        }
+                    }
+                }
+                Form::Variable(table, key) | Form::Setting(table, key) if wanted(table) => {
+                    let value = shift(overriding(*key, &source.text), base);
+                    let span = value.span();
+                    let name = |name| toml::Spanned::new(span.clone(), DeString::Borrowed(name));
+                    let mut entries = DeTable::new();
+                    entries.insert(name(key.name()), value);
+                    let entries = toml::Spanned::new(span.clone(), DeValue::Table(entries));
+                    self.add(&mut merged, table, name(table.name), entries);
+                }
+                Form::Collectors if wanted(table("collector")) => {
+                    let list = DeValue::Array(collectors(&source.text));
+                    let list = shift(toml::Spanned::new(0..source.text.len(), list), base);
+                    let name = toml::Spanned::new(list.span(), DeString::Borrowed("collector"));
+                    self.add(&mut merged, table("collector"), name, list);
+                }
+                Form::Variable(..) | Form::Setting(..) | Form::Collectors => {}
+            }
+        }
+        merged
+    }
+
+    /// Adds what a source has under the name of a table: to tables in double brackets more of them, to
+    /// another table its keys, in place of those that are there. What is wrong with the form is told,
+    /// and what is wrong with values that are replaced.
+    fn add<'i>(
+        &mut self,
+        merged: &mut DeTable<'i>,
+        table: &'static Table,
+        name: toml::Spanned<DeString<'i>>,
+        value: Spanned<'i>,
+    ) {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(list)
+                if table.many && list.iter().all(|item| item.get_ref().is_table()) =>
+            {
+                for entries in list.iter().filter_map(|item| item.get_ref().as_table()) {
+                    self.unknown_keys(table, entries);
+                }
+                let before = merged.remove(table.name).map(toml::Spanned::into_inner);
+                let before = match before {
+                    Some(DeValue::Array(before)) => before,
+                    _ => DeArray::new(),
+                };
+                let all = before.into_iter().chain(list).collect();
+                merged.insert(name, toml::Spanned::new(span, DeValue::Array(all)));
+            }
+            DeValue::Table(entries) if !table.many => {
+                self.unknown_keys(table, &entries);
+                let before = merged.remove(table.name).map(toml::Spanned::into_inner);
+                let mut all = match before {
+                    Some(DeValue::Table(before)) => before,
+                    _ => DeTable::new(),
+                };
+                for (name, value) in entries {
+                    let key = table.keys.iter().find(|key| key.name() == name.get_ref());
+                    if let (Some(key), Some(before)) = (key, all.remove(&name)) {
+                        self.mismatches(table, *key, &before);
+                    }
+                    all.insert(name, value);
+                }
+                merged.insert(name, toml::Spanned::new(span, DeValue::Table(all)));
+            }
+            other => {
+                let name = table.name;
+                let found = match &other {
+                    DeValue::Table(_) => format!("[{name}]"),
+                    DeValue::Array(list) if of_tables(list) => format!("[[{name}]]"),
+                    other => kind::found(other),
+                };
+                let expected = if table.many {
+                    format!("[[{name}]] with double brackets")
+                } else {
+                    format!("the table [{name}]")
+                };
+                self.error(
+                    span,
+                    Some(name.to_owned()),
+                    format!("expected {expected}, found {found}"),
+                );
+            }
+        }
+    }
+
+    /// Tells what is wrong with a value that does not count, because another one replaces it.
+    fn mismatches(&mut self, table: &Table, key: &dyn Described, value: &Spanned<'_>) {
+        let dotted = format!("{}.{}", table.name, key.name());
+        self.mismatched(value, &dotted, &key.expected(), key.mismatches(value));
+    }
+
+    fn mismatched(
+        &mut self,
+        value: &Spanned<'_>,
+        dotted: &str,
+        expected_of_all: &str,
+        mismatches: Vec<Mismatch>,
+    ) {
+        for Mismatch {
+            span,
+            expected,
+            found,
+        } in mismatches
+        {
+            let expected = expected.as_deref().unwrap_or(expected_of_all);
+            self.error(
+                span.unwrap_or_else(|| value.span()),
+                Some(dotted.to_owned()),
+                format!("expected {expected}, found {found}"),
+            );
+        }
+    }
+
+    /// Where the values of the document come from.
+    fn origins(&self, document: &DeTable<'_>) -> Origins {
+        let mut origins = Origins::default();
+        for table in TABLES {
+            let sections: Vec<&DeTable<'_>> =
+                match document.get(table.name).map(toml::Spanned::get_ref) {
+                    Some(DeValue::Table(entries)) => vec![entries],
+                    Some(DeValue::Array(list)) => list
+                        .iter()
+                        .filter_map(|item| item.get_ref().as_table())
+                        .collect(),
+                    _ => Vec::new(),
+                };
+            for (index, entries) in sections.into_iter().enumerate() {
+                for (name, value) in entries {
+                    let key = (table.name, index, name.get_ref().to_string());
+                    origins.0.insert(key, self.place(value.span().start));
+                }
+            }
+        }
+        origins
+    }
+
+    fn config(&mut self, document: &DeTable<'_>) -> Option<Config> {
         let section = self.section(document, "observation");
         let observation = self.observation(&section);
         let section = self.section(document, "metering");
@@ -199,8 +441,10 @@ impl Reader<'_> {
             observation: Observation {
                 domain_id: self.value(section, &key::DOMAIN_ID),
                 interfaces: self.value(section, &key::INTERFACES),
+                namespace: self.optional(section, &key::NAMESPACE),
                 directions: self.value(section, &key::DIRECTIONS),
                 sampling: self.value(section, &key::SAMPLING),
+                filter: self.optional(section, &key::FILTER).unwrap_or_default(),
                 attach: self.value(section, &key::ATTACH),
                 non_ip: self.value(section, &key::NON_IP),
                 timestamps: self.value(section, &key::TIMESTAMPS),
@@ -261,44 +505,28 @@ impl Reader<'_> {
         observation: &Observation,
         metering: &Metering,
     ) -> Option<Vec<Collector>> {
-        let (table, value) = (table("collector"), document.get("collector"));
-        let list = match value.map(|value| (value, value.get_ref())) {
-            Some((_, DeValue::Array(list)))
-                if list.iter().all(|item| item.get_ref().is_table()) =>
-            {
-                list
-            }
-            Some((value, other)) => {
-                let found = match other {
-                    DeValue::Table(_) => "[collector]".to_owned(),
-                    other => kind::found(other),
-                };
-                self.error(
-                    value.span(),
-                    Some("collector".to_owned()),
-                    format!("expected [[collector]] with double brackets, found {found}"),
-                );
-                return None;
-            }
-            None => &DeArray::new(),
-        };
-        if list.is_empty() && self.broken_lines.is_empty() {
-            self.warnings.push(Problem {
-                file: self.file.to_owned(),
+        let list = document.get("collector").map(toml::Spanned::get_ref);
+        let none = DeArray::new();
+        let list = list.and_then(DeValue::as_array).unwrap_or(&none);
+        if list.is_empty()
+            && self.broken_lines.is_empty()
+            && let Some(first) = self.sources.first()
+        {
+            let problem = Problem {
+                file: first.name.clone(),
                 position: None,
                 key: None,
                 message: "there is no [[collector]]: every flow is counted as lost (no_collector)"
                     .to_owned(),
-            });
+            };
+            self.warnings.push((None, problem));
         }
         let mut collectors = Vec::new();
         for item in list {
             let section = Section {
-                table,
                 entries: item.get_ref().as_table(),
                 span: item.span(),
             };
-            self.unknown_keys(&section);
             collectors.push(
                 self.collector(&section)
                     .map(|collector| (collector, section)),
@@ -307,6 +535,7 @@ impl Reader<'_> {
         let collectors: Vec<_> = collectors.into_iter().collect::<Option<_>>()?;
         self.clashes(&collectors);
         for (collector, section) in &collectors {
+            self.tls_files(collector, section);
             if collector.protocol == Protocol::NetflowV5 {
                 self.netflow_v5(collector, section, observation);
             } else {
@@ -337,6 +566,8 @@ impl Reader<'_> {
         use keys::collector as key;
         let protocol = self.value(section, &key::PROTOCOL);
         let target = self.required(section, &key::ADDRESS);
+        let transport = self.transport(section, protocol);
+        let tls = self.tls(section, transport);
         let name = self.optional(section, &key::NAME);
         let elements = self.optional(section, &key::ELEMENTS);
         let resolve_interval = self.value(section, &key::RESOLVE_INTERVAL);
@@ -363,7 +594,7 @@ impl Reader<'_> {
         let target = target?;
         let address = Endpoint {
             host: target.host,
-            port: target.port.unwrap_or(default_port(protocol)),
+            port: target.port.unwrap_or(default_port(protocol, transport)),
         };
         if let (Some(source), Some(host)) = (source_address, address.host.address())
             && source.is_ipv4() != host.is_ipv4()
@@ -378,7 +609,18 @@ impl Reader<'_> {
                 ),
             );
         }
-        if template_interval.as_secs() > 600 {
+        if transport.is_stream() {
+            self.stream(section, &address);
+        } else if let Some(size @ BEYOND_DATAGRAMS..) = max_message_size {
+            self.error(
+                section.span_of(key::MAX_MESSAGE_SIZE.name),
+                Some(dotted(&key::MAX_MESSAGE_SIZE)),
+                format!(
+                    "expected at most 65507 octets, which is what a datagram holds, found {size}"
+                ),
+            );
+        }
+        if template_interval.as_secs() > 600 && !transport.is_stream() {
             self.warn(
                 section.span_of(key::TEMPLATE_INTERVAL.name),
                 dotted(&key::TEMPLATE_INTERVAL),
@@ -390,6 +632,8 @@ impl Reader<'_> {
             name: name.unwrap_or_else(|| address.to_string()),
             address,
             protocol,
+            transport,
+            tls,
             elements,
             resolve_interval,
             source_address,
@@ -405,6 +649,125 @@ impl Reader<'_> {
             max_message_size,
             rate_limit: NonZeroU32::new(rate_limit),
         })
+    }
+
+    /// What carries the messages; where the protocol cannot be carried so, that is noted.
+    fn transport(&mut self, section: &Section<'_, '_>, protocol: Protocol) -> Transport {
+        use keys::collector as key;
+        let transport = self.value(section, &key::TRANSPORT);
+        if transport.is_stream() && protocol != Protocol::Ipfix {
+            self.error(
+                section.span_of(key::TRANSPORT.name),
+                Some(dotted(&key::TRANSPORT)),
+                format!(
+                    "expected \"udp\", because {protocol} goes over nothing else, found \"{}\"",
+                    transport.name()
+                ),
+            );
+        }
+        transport
+    }
+
+    /// What a connection by TLS goes by. That there are such files is looked at elsewhere.
+    fn tls(&mut self, section: &Section<'_, '_>, transport: Transport) -> TlsFiles {
+        use keys::collector as key;
+        let files = TlsFiles {
+            ca: self.optional(section, &key::CA),
+            certificate: self.optional(section, &key::CERTIFICATE),
+            key: self.optional(section, &key::KEY),
+            server_name: self.optional(section, &key::SERVER_NAME),
+        };
+        let (certificate, private) = (key::CERTIFICATE.name, key::KEY.name);
+        if transport == Transport::Tls {
+            let has = |name| section.entry(name).is_some();
+            for (one, other) in [(certificate, private), (private, certificate)] {
+                if has(one) && !has(other) {
+                    self.error(
+                        section.span_of(one),
+                        Some(format!("collector.{one}")),
+                        format!("expected the key {other} too, found {one} alone"),
+                    );
+                }
+            }
+        } else {
+            for name in [key::CA.name, certificate, private, key::SERVER_NAME.name] {
+                if section.entry(name).is_some() {
+                    self.error(
+                        section.span_of(name),
+                        Some(format!("collector.{name}")),
+                        format!(
+                            "expected no such key without transport = \"tls\", found it with \"{}\"",
+                            transport.name()
+                        ),
+                    );
+                }
+            }
+        }
+        files
+    }
+
+    /// Whether the files are there that a connection by TLS needs, and what is in them.
+    fn tls_files(&mut self, collector: &Collector, section: &Section<'_, '_>) {
+        let Some(now) = self.now.filter(|_| collector.transport == Transport::Tls) else {
+            return;
+        };
+        let name = |part| match part {
+            tls::Part::Ca => keys::collector::CA.name,
+            tls::Part::Certificate => keys::collector::CERTIFICATE.name,
+            tls::Part::Key => keys::collector::KEY.name,
+        };
+        if collector.tls.certificate.is_some() != collector.tls.key.is_some() {
+            return;
+        }
+        let examined = tls::examine(&collector.tls, now);
+        for problem in examined.problems {
+            let name = name(problem.part);
+            let key = Some(format!("collector.{name}"));
+            self.error(section.span_of(name), key, problem.text);
+        }
+        for warning in examined.warnings {
+            let name = name(warning.part);
+            self.warn(
+                section.span_of(name),
+                format!("collector.{name}"),
+                warning.text,
+            );
+        }
+    }
+
+    /// What a connection cannot have, or has no use for.
+    fn stream(&mut self, section: &Section<'_, '_>, address: &Endpoint) {
+        use keys::collector as key;
+        if let Some(group) = address.host.address()
+            && group.is_multicast()
+        {
+            self.error(
+                section.span_of(key::ADDRESS.name),
+                Some(dotted(&key::ADDRESS)),
+                format!(
+                    "expected the address of one host for a connection, found the group {group}"
+                ),
+            );
+        }
+        if section.entry(key::SOURCE_PORT.name).is_some() {
+            self.error(
+                section.span_of(key::SOURCE_PORT.name),
+                Some(dotted(&key::SOURCE_PORT)),
+                "expected no such key with a transport that connects, because a new connection cannot \
+                 have the port of the one before for a while, found it"
+                    .to_owned(),
+            );
+        }
+        for name in [key::TEMPLATE_INTERVAL.name, key::TEMPLATE_MESSAGES.name] {
+            if section.entry(name).is_some() {
+                self.warn(
+                    section.span_of(name),
+                    format!("collector.{name}"),
+                    "over a connection templates are sent once, at its start: the key means nothing"
+                        .to_owned(),
+                );
+            }
+        }
     }
 
     /// What the fixed form of `NetFlow` v5 has no room for.
@@ -496,13 +859,18 @@ impl Reader<'_> {
             return;
         }
         // Where the path's MTU decides, it may decide for the least.
-        let max_message = collector.max_message_size.unwrap_or(LEAST_MESSAGE);
+        let limit = collector.max_message_size;
+        let limit = limit.or(collector
+            .transport
+            .is_stream()
+            .then_some(STREAM_MESSAGE_OCTETS));
+        let max_message = limit.unwrap_or(LEAST_MESSAGE);
         let unfit = layouts::fits(collector.protocol, elements, max_message);
         if let Err(unfit) = unfit {
             self.error(
                 section.span_of(name),
                 Some(dotted(&key::ELEMENTS)),
-                unfit_message(unfit, collector.max_message_size, elements),
+                unfit_message(unfit, limit, elements),
             );
         }
         let has = |element| {
@@ -530,21 +898,23 @@ impl Reader<'_> {
         let mut names = HashMap::new();
         let mut addresses = HashMap::new();
         for (index, (collector, section)) in collectors.iter().enumerate() {
-            let line = self.position(section.span.start).line;
+            let start = section.span.start;
             let name = kind::quote(&collector.name);
-            if let Some(first) = names.insert(&collector.name, line) {
+            if let Some(first) = names.insert(&collector.name, start) {
+                let first = self.place_beside(first, start);
                 self.error(
                     section.span_of(key::NAME.name),
                     Some(dotted(&key::NAME)),
-                    format!("expected a name of its own, found {name} as in line {first}"),
+                    format!("expected a name of its own, found {name} as in {first}"),
                 );
             }
-            if let Some(first) = addresses.insert(&collector.address, line) {
+            if let Some(first) = addresses.insert(&collector.address, start) {
+                let first = self.place_beside(first, start);
                 self.warn(
                     section.span_of(key::ADDRESS.name),
                     dotted(&key::ADDRESS),
                     format!(
-                        "{} is a collector in line {first} too: it gets everything twice",
+                        "{} is a collector in {first} too: it gets everything twice",
                         collector.address
                     ),
                 );
@@ -587,31 +957,14 @@ impl Reader<'_> {
         }
     }
 
-    /// The table of this name; unknown keys in it are reported.
-    fn section<'t, 'i>(&mut self, document: &'t DeTable<'i>, name: &str) -> Section<'t, 'i> {
-        let mut section = Section {
-            table: table(name),
-            entries: None,
-            span: 0..0,
-        };
-        let Some(value) = document.get(name) else {
-            return section;
-        };
-        section.span = value.span();
-        section.entries = value.get_ref().as_table();
-        if section.entries.is_none() {
-            let found = match value.get_ref() {
-                DeValue::Array(list) if of_tables(list) => format!("[[{name}]]"),
-                other => kind::found(other),
-            };
-            self.error(
-                value.span(),
-                Some(name.to_owned()),
-                format!("expected the table [{name}], found {found}"),
-            );
+    /// The table of this name.
+    #[expect(clippy::unused_self, reason = "every section is the reader's")]
+    fn section<'t, 'i>(&self, document: &'t DeTable<'i>, name: &str) -> Section<'t, 'i> {
+        let value = document.get(name);
+        Section {
+            entries: value.and_then(|value| value.get_ref().as_table()),
+            span: value.map_or(0..0, toml::Spanned::span),
         }
-        self.unknown_keys(&section);
-        section
     }
 
     /// The value of a key with a default. Where it is wrong, that is noted and the default stands
@@ -638,7 +991,7 @@ impl Reader<'_> {
         key: &Key<K, Required>,
     ) -> Option<K::Value> {
         // In a file with syntax errors the key may stand in a line that could not be read.
-        if section.entry(key.name).is_none() && self.broken_lines.is_empty() {
+        if section.entry(key.name).is_none() && !self.is_broken(section.span.start) {
             self.error(
                 section.span.clone(),
                 Some(dotted(key)),
@@ -653,24 +1006,13 @@ impl Reader<'_> {
 
     fn read<K: Kind, P>(&mut self, section: &Section<'_, '_>, key: &Key<K, P>) -> Option<K::Value> {
         let value = section.entry(key.name)?;
-        let mismatches = match key.kind.read_all(value) {
-            Ok(value) => return Some(value),
-            Err(mismatches) => mismatches,
-        };
-        for Mismatch {
-            span,
-            expected,
-            found,
-        } in mismatches
-        {
-            let expected = expected.unwrap_or_else(|| key.kind.expected());
-            self.error(
-                span.unwrap_or_else(|| value.span()),
-                Some(dotted(key)),
-                format!("expected {expected}, found {found}"),
-            );
+        match key.kind.read_all(value) {
+            Ok(value) => Some(value),
+            Err(mismatches) => {
+                self.mismatched(value, &dotted(key), &key.kind.expected(), mismatches);
+                None
+            }
         }
-        None
     }
 
     fn unknown_tables(&mut self, document: &DeTable<'_>) {
@@ -695,16 +1037,13 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown_keys(&mut self, section: &Section<'_, '_>) {
-        for (name, _) in section.entries.into_iter().flat_map(DeTable::iter) {
+    fn unknown_keys(&mut self, table: &Table, entries: &DeTable<'_>) {
+        for (name, _) in entries {
             let (span, name) = (name.span(), name.get_ref());
-            let table = section.table;
             if table.keys.iter().any(|key| key.name() == name) || self.uncertain(&span) {
                 continue;
             }
-            let known = table.keys.iter().map(|key| key.name());
-            let hint = home_of(name)
-                .unwrap_or_else(|| suggestion(name, known, "the keys of this table are"));
+            let hint = unknown_key_hint(table, name);
             self.error(
                 span,
                 Some(format!("{}.{}", table.name, shown(name))),
@@ -713,77 +1052,308 @@ impl Reader<'_> {
         }
     }
 
-    fn syntax(&mut self, errors: &[toml::de::Error]) {
+    fn syntax(&mut self, source: usize, errors: &[toml::de::Error]) {
         for error in errors {
-            let start = error.span().map_or(0, |span| span.start);
-            let position = self.position(start);
+            let start = self.bases[source] + error.span().map_or(0, |span| span.start);
+            let Some(line) = self.line(start) else {
+                continue;
+            };
             // One mistake makes the parser stumble several times; the first says most.
-            if self.broken_lines.insert(position.line) {
-                self.errors.push(Problem {
-                    file: self.file.to_owned(),
-                    position: Some(position),
-                    key: None,
-                    message: self.syntax_message(error),
-                });
+            if self.broken_lines.insert(line) {
+                let message = syntax_message(&self.sources[source].text, error);
+                let problem = self.problem(start, None, message);
+                self.errors.push((Some(start), problem));
             }
-        }
-    }
-
-    fn syntax_message(&self, error: &toml::de::Error) -> String {
-        let message = error.message();
-        match error.span().and_then(|span| self.text.get(span)) {
-            Some(key) if message == "duplicate key" => {
-                format!("{}: duplicate key or table", shown(key))
-            }
-            _ => format!("syntax error: {}", message.escape_debug()),
         }
     }
 
     /// Whether it is uncertain what table a key stands in: a mistake in syntax before it may have
     /// hidden the table's beginning or end.
     fn uncertain(&self, span: &Range<usize>) -> bool {
-        let line = self.position(span.start).line;
-        self.broken_lines.iter().any(|broken| *broken < line)
+        let Some((source, line)) = self.line(span.start) else {
+            return false;
+        };
+        let mut broken = self.broken_lines.iter();
+        broken.any(|broken| broken.0 == source && broken.1 < line)
+    }
+
+    /// Whether there are syntax errors in the source of this place.
+    fn is_broken(&self, offset: usize) -> bool {
+        let source = self.source(offset);
+        self.broken_lines
+            .iter()
+            .any(|(broken, _)| Some(*broken) == source)
     }
 
     fn error(&mut self, span: Range<usize>, key: Option<String>, message: String) {
-        let position = self.position(span.start);
         // The parser's stand-in for a value it could not read has an empty span.
-        let stand_in = span.is_empty() && !self.broken_lines.is_empty();
-        if !stand_in && !self.broken_lines.contains(&position.line) {
-            self.errors.push(Problem {
-                file: self.file.to_owned(),
-                position: Some(position),
-                key,
-                message,
-            });
+        let stand_in = span.is_empty() && self.is_broken(span.start);
+        let line = self.line(span.start);
+        if !stand_in && line.is_none_or(|line| !self.broken_lines.contains(&line)) {
+            let problem = self.problem(span.start, key, message);
+            self.errors.push((Some(span.start), problem));
         }
     }
 
     fn warn(&mut self, span: Range<usize>, key: String, message: String) {
-        self.warnings.push(Problem {
-            file: self.file.to_owned(),
-            position: Some(self.position(span.start)),
-            key: Some(key),
+        let problem = self.problem(span.start, Some(key), message);
+        self.warnings.push((Some(span.start), problem));
+    }
+
+    /// What is to be said of a place.
+    fn problem(&self, offset: usize, key: Option<String>, message: String) -> Problem {
+        let Some(index) = self.source(offset) else {
+            return Problem {
+                file: "configuration".to_owned(),
+                position: None,
+                key,
+                message,
+            };
+        };
+        let Source { name, form, .. } = &self.sources[index];
+        let dotted =
+            |table: &Table, known: &dyn Described| format!("{}.{}", table.name, known.name());
+        let (file, position, key) = match form {
+            Form::File => (name.as_str(), Some(self.position(index, offset)), key),
+            // The variable's own key is its name already.
+            Form::Variable(table, known) => {
+                let key = key.filter(|key| *key != dotted(table, *known));
+                let key = key.map_or_else(|| name.clone(), |key| format!("{name}: {key}"));
+                (ENVIRONMENT, None, Some(key))
+            }
+            Form::Setting(table, known) => {
+                let key = key.filter(|key| *key != dotted(table, *known));
+                (name.as_str(), None, key)
+            }
+            Form::Collectors if name == keys::COLLECTOR_VARIABLE => {
+                let key = key.map_or_else(|| name.clone(), |key| format!("{name}: {key}"));
+                (ENVIRONMENT, None, Some(key))
+            }
+            Form::Collectors => (name.as_str(), None, key),
+        };
+        Problem {
+            file: file.to_owned(),
+            position,
+            key,
             message,
-        });
-    }
-
-    fn position(&self, offset: usize) -> Position {
-        Position::after(self.text.get(..offset).unwrap_or(self.text))
-    }
-
-    fn finish(mut self, config: Option<Config>) -> Result<Loaded, Errors> {
-        self.errors.sort_by_key(|problem| problem.position);
-        self.warnings.sort_by_key(|problem| problem.position);
-        match config {
-            Some(config) if self.errors.is_empty() => Ok(Loaded {
-                config,
-                warnings: self.warnings,
-            }),
-            _ => Err(Errors(self.errors)),
         }
     }
+
+    /// The source that the offset is in.
+    fn source(&self, offset: usize) -> Option<usize> {
+        let after = self.bases.partition_point(|base| *base <= offset);
+        after.checked_sub(1)
+    }
+
+    fn line(&self, offset: usize) -> Option<(usize, usize)> {
+        let source = self.source(offset)?;
+        Some((source, self.position(source, offset).line))
+    }
+
+    fn position(&self, source: usize, offset: usize) -> Position {
+        let text = &self.sources[source].text;
+        Position::after(text.get(..offset - self.bases[source]).unwrap_or(text))
+    }
+
+    /// A place in words that say it alone: `FILE:LINE`.
+    fn place(&self, offset: usize) -> String {
+        let Some(index) = self.source(offset) else {
+            return String::new();
+        };
+        let name = &self.sources[index].name;
+        match &self.sources[index].form {
+            Form::File => format!("{name}:{}", self.position(index, offset).line),
+            Form::Variable(..) => format!("{ENVIRONMENT}: {name}"),
+            Form::Collectors if name == keys::COLLECTOR_VARIABLE => {
+                format!("{ENVIRONMENT}: {name}")
+            }
+            Form::Setting(..) | Form::Collectors => name.clone(),
+        }
+    }
+
+    /// A place in a message about another one: `line LINE` where it is in the same file.
+    fn place_beside(&self, offset: usize, other: usize) -> String {
+        match self.source(offset) {
+            Some(index) if matches!(self.sources[index].form, Form::File) => {
+                let line = self.position(index, offset).line;
+                if self.source(other) == Some(index) {
+                    format!("line {line}")
+                } else {
+                    format!("line {line} of {}", self.sources[index].name)
+                }
+            }
+            _ => self.place(offset),
+        }
+    }
+
+    fn finish(mut self, config: Option<Config>, origins: Origins) -> Result<Loaded, Errors> {
+        let in_order = |mut problems: Vec<(Option<usize>, Problem)>| -> Vec<Problem> {
+            problems.sort_by_key(|(offset, _)| *offset);
+            problems.into_iter().map(|(_, problem)| problem).collect()
+        };
+        let errors = in_order(std::mem::take(&mut self.errors));
+        match config {
+            Some(config) if errors.is_empty() => Ok(Loaded {
+                config,
+                warnings: in_order(self.warnings),
+                read: self
+                    .sources
+                    .iter()
+                    .filter_map(|source| match source.form {
+                        Form::File => Some(source.name.clone()),
+                        Form::Variable(..) => Some(format!("{ENVIRONMENT}: {}", source.name)),
+                        Form::Collectors if source.name == keys::COLLECTOR_VARIABLE => {
+                            Some(format!("{ENVIRONMENT}: {}", source.name))
+                        }
+                        Form::Setting(..) | Form::Collectors => None,
+                    })
+                    .collect(),
+                origins,
+            }),
+            _ => Err(Errors(errors)),
+        }
+    }
+}
+
+/// The value of a key as an override has it: TOML, or text without quotes, or a list of such texts with
+/// commas between them; what the key takes decides.
+fn overriding<'i>(key: &dyn Described, text: &'i str) -> Spanned<'i> {
+    let trimmed = text.trim();
+    let start = text.len() - text.trim_start().len();
+    let toml = DeValue::parse(trimmed).ok();
+    if let Some(value) = &toml
+        && key.mismatches(value).is_empty()
+    {
+        return shift(value.clone(), start);
+    }
+    let whole = 0..trimmed.len();
+    let plain = toml::Spanned::new(whole.clone(), DeValue::String(DeString::Borrowed(trimmed)));
+    if key.mismatches(&plain).is_empty() {
+        return shift(plain, start);
+    }
+    let items = split(trimmed, |c| c == ',').into_iter();
+    let items = items.map(|(at, item)| {
+        let value = DeValue::String(DeString::Borrowed(unquoted(item)));
+        toml::Spanned::new(at..at + item.len(), value)
+    });
+    let list = toml::Spanned::new(whole, DeValue::Array(items.collect()));
+    let mismatches = key.mismatches(&list);
+    // Of what is right in no form, that form is told which the key takes.
+    let takes_lists = mismatches
+        .iter()
+        .all(|mismatch| mismatch.found != kind::found(list.get_ref()));
+    let value = match toml {
+        Some(value) if !takes_lists || (value.get_ref().is_array() && !mismatches.is_empty()) => {
+            value
+        }
+        _ if takes_lists => list,
+        _ => plain,
+    };
+    shift(value, start)
+}
+
+/// The collectors of an override.
+fn collectors(text: &str) -> DeArray<'_> {
+    let table = table("collector");
+    split(text, char::is_whitespace)
+        .into_iter()
+        .filter(|(_, item)| !item.is_empty())
+        .map(|(start, item)| {
+            let mut entries = DeTable::new();
+            for (index, (at, part)) in split(item, |c| c == ',').into_iter().enumerate() {
+                let base = start + at;
+                let (name, name_at, value, value_at) = match part.split_once('=') {
+                    Some((name, value)) => (name.trim(), base, value, base + name.len() + 1),
+                    None if index == 0 => (keys::collector::ADDRESS.name, base, part, base),
+                    // Nothing is a key of this name.
+                    None => (part.trim(), base, part, base),
+                };
+                let key = table.keys.iter().find(|key| key.name() == name);
+                let value = key.map_or_else(
+                    || toml::Spanned::new(0..value.len(), DeValue::Boolean(true)),
+                    |key| overriding(*key, value),
+                );
+                let name = toml::Spanned::new(name_at..name_at + name.len(), name.into());
+                entries.insert(name, shift(value, value_at));
+            }
+            toml::Spanned::new(start..start + item.len(), DeValue::Table(entries))
+        })
+        .collect()
+}
+
+/// The parts between separators that are not in quotes or brackets, each with its place.
+fn split(text: &str, separates: impl Fn(char) -> bool) -> Vec<(usize, &str)> {
+    let mut parts = Vec::new();
+    let (mut start, mut depth, mut quote) = (0, 0_usize, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') => depth = depth.saturating_sub(1),
+            (None, c) if depth == 0 && separates(c) => {
+                parts.push((start, &text[start..at]));
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    parts.push((start, &text[start..]));
+    parts
+}
+
+/// An item of a list without what stands around it.
+fn unquoted(item: &str) -> &str {
+    let item = item.trim();
+    let inside = |quote| item.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(item)
+}
+
+/// The value with its places moved.
+fn shift(value: Spanned<'_>, by: usize) -> Spanned<'_> {
+    let Range { start, end } = value.span();
+    let inner = match value.into_inner() {
+        DeValue::Array(list) => {
+            DeValue::Array(list.into_iter().map(|item| shift(item, by)).collect())
+        }
+        DeValue::Table(table) => DeValue::Table(shift_table(table, by)),
+        other => other,
+    };
+    toml::Spanned::new(start + by..end + by, inner)
+}
+
+fn shift_table(table: DeTable<'_>, by: usize) -> DeTable<'_> {
+    table
+        .into_iter()
+        .map(|(name, value)| {
+            let Range { start, end } = name.span();
+            let name = toml::Spanned::new(start + by..end + by, name.into_inner());
+            (name, shift(value, by))
+        })
+        .collect()
+}
+
+fn syntax_message(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    match error.span().and_then(|span| text.get(span)) {
+        Some(key) if message == "duplicate key" => {
+            format!("{}: duplicate key or table", shown(key))
+        }
+        _ => format!("syntax error: {}", message.escape_debug()),
+    }
+}
+
+/// A name of a file or an argument, fit for a message of one line.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_debug());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 /// An [`Observation`] whose `cache_slots` waits for `metering.max-flows`.
@@ -889,7 +1459,7 @@ fn table(name: &str) -> &'static Table {
 }
 
 /// Where a key of this name would belong, if some table has one.
-fn home_of(name: &str) -> Option<String> {
+pub(super) fn home_of(name: &str) -> Option<String> {
     let meant = normal(name);
     let homes: Vec<_> = TABLES
         .iter()
@@ -915,8 +1485,18 @@ fn normal(name: &str) -> String {
     name.to_lowercase().replace('_', "-")
 }
 
+/// What to say of a name that is no key of the table, after the words "unknown key".
+pub(super) fn unknown_key_hint(table: &Table, name: &str) -> String {
+    let known = table.keys.iter().map(|key| key.name());
+    home_of(name).unwrap_or_else(|| suggestion(name, known, "the keys of this table are"))
+}
+
 /// The nearest of the known names, or all of them if none is near.
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>, all: &str) -> String {
+pub(super) fn suggestion<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    all: &str,
+) -> String {
     /// Below this the names have too little in common (Jaro-Winkler).
     const NEAR: f64 = 0.8;
     let known: Vec<_> = known.collect();

@@ -29,6 +29,8 @@ const TOGETHER: usize = 2 * 1024;
 const EXPIRE_AT_ONCE: usize = 16 * 1024;
 /// Between two looks at the timeouts.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// How long a cache that is to become smaller waits for collectors that take records slowly.
+const SHRINK_PATIENCE: Duration = Duration::from_secs(10);
 /// Records in a batch at most.
 const BATCH: usize = 1024;
 /// How long the end waits for collectors that take records slowly.
@@ -67,6 +69,8 @@ pub enum Command {
     Policy(Policy),
     /// Other collectors.
     Export(Export),
+    /// Another `AgentIP` of the records.
+    Agent(IpAddr),
     /// The kernel is read once a this long.
     DrainInterval(Duration),
     /// Show every flow that is held.
@@ -126,6 +130,7 @@ impl Metering {
             gone: Vec::new(),
             records: Vec::with_capacity(TOGETHER),
             ended: Vec::new(),
+            policy: None,
             onlookers: Onlookers::default(),
         };
         thread::Builder::new()
@@ -154,6 +159,8 @@ struct Thread {
     records: Vec<HashedRecord>,
     /// Flows that ended and are not on their way yet.
     ended: Vec<EndedFlow>,
+    /// What the cache is to go over to, and since when it waits for a collector's queue.
+    policy: Option<(Policy, Option<Instant>)>,
     /// Who looks on.
     onlookers: Onlookers,
 }
@@ -179,6 +186,8 @@ impl Thread {
             last_look = now;
             // An interface that is gone waits for its last packets, and the ledger to know what died
             // with an exporter before: no need to let them wait long.
+            // It may have become shorter since.
+            next_turn = next_turn.min(now + self.with.drain_interval);
             let hurry = !self.gone.is_empty()
                 || self.takeover.is_some()
                 || self.onlookers.wait_for_a_turn();
@@ -197,6 +206,7 @@ impl Thread {
             }
             self.onlookers.visit(&self.with.cache);
             self.flush();
+            self.take_policy();
             self.send();
             self.with.gauges.rounds.fetch_add(1, Ordering::Relaxed);
             self.with
@@ -373,6 +383,31 @@ impl Thread {
             .flushed(self.ended.len() - before, moved.ended);
     }
 
+    /// Goes over to another policy. Of flows that it has no room for a part is ended at a time, as the
+    /// queues have room: none is lost for that the cache became smaller.
+    fn take_policy(&mut self) {
+        let Some((policy, waiting)) = &mut self.policy else {
+            return;
+        };
+        let policy = *policy;
+        let flows = usize::try_from(policy.max_flows.get()).unwrap_or(usize::MAX);
+        if self.with.cache.len() <= flows {
+            self.policy = None;
+            let moved = self.with.cache.set_policy(policy, &mut self.ended);
+            self.note(moved);
+            return;
+        }
+        let mut collectors = self.with.export.collectors().iter();
+        if collectors.all(|collector| collector.has_room(EXPIRE_AT_ONCE)) {
+            *waiting = None;
+        } else if waiting.get_or_insert_with(Instant::now).elapsed() < SHRINK_PATIENCE {
+            return;
+        }
+        let cache = &mut self.with.cache;
+        let moved = cache.shrink(policy.max_flows, EXPIRE_AT_ONCE, &mut self.ended);
+        self.note(moved);
+    }
+
     /// Writes down what moved.
     fn note(&self, moved: Movement) {
         self.with.ledger.observe(moved.taken);
@@ -420,11 +455,9 @@ impl Thread {
                 self.with.names.set(index, &name);
             }
             Command::Gone { index } => self.gone.push((index, self.turns.requested + 1)),
-            Command::Policy(policy) => {
-                let moved = self.with.cache.set_policy(policy, &mut self.ended);
-                self.note(moved);
-            }
+            Command::Policy(policy) => self.policy = Some((policy, None)),
             Command::Export(export) => self.with.export = export,
+            Command::Agent(address) => self.with.agent = address,
             Command::DrainInterval(interval) => self.with.drain_interval = interval,
             Command::Visit(visitor) => self.onlookers.add_visitor(visitor),
             Command::Watch(watcher) => self.onlookers.add_watcher(watcher),
@@ -623,7 +656,7 @@ pub fn loss_reason(reason: DropReason) -> LossReason {
         DropReason::NotSampled => LossReason::NotSampled,
         DropReason::LogFull => LossReason::LogFull,
         DropReason::UnknownCpu => LossReason::UnknownCpu,
-        DropReason::Reserved7 => LossReason::Unaccounted,
+        DropReason::Filtered => LossReason::Filtered,
     }
 }
 

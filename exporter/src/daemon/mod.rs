@@ -12,15 +12,16 @@ mod metering;
 pub mod metrics;
 mod onlookers;
 pub mod status;
+mod whereabouts;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Loaded};
 use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
-use crate::ledger::{Ledger, Snapshot};
+use crate::ledger::{Ledger, LossReason, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
-    AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
-    boot_clock_ns, raise_descriptor_limit,
+    AttachMode, Error, FetcherOptions, InterfaceNames, LinkEvent, Links, Namespace, Parts, Pins,
+    Succession, boot_clock_ns, raise_descriptor_limit,
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
@@ -29,10 +30,10 @@ use interfaces::Watched;
 use kept::{Kept, past};
 use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
-use status::{ConfigurationStatus, Reloaded, Sources, Status};
+use status::{ConfigurationStatus, NamespaceStatus, Reloaded, Sources, Status};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
@@ -40,6 +41,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use whereabouts::Whereabouts;
 
 pub(crate) use kept::count;
 pub(crate) use metering::loss_reason;
@@ -83,9 +85,10 @@ pub enum DaemonError {
 /// Observes and exports until SIGTERM or SIGINT, or until it is told to hand over; then exports what
 /// is held and returns the ledger as it was at the end.
 ///
-/// `file` is read again at SIGHUP. Where anything fails before the first packet is counted, what
+/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails before the first packet is counted, what
 /// was attached by then comes off again; what was found from an exporter before stays as it was.
-pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, DaemonError> {
+pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, DaemonError> {
+    let Loaded { config, read, .. } = loaded;
     raise_descriptor_limit();
     let mut signals = Signals::new()?;
     let began = Instant::now();
@@ -97,7 +100,9 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
 
     // kernel programs and tables: those of an exporter before this one, if it left any
     let now_ms = UnixTime::from(SystemTime::now()).millis();
-    let (parts, succession) = Parts::lasting(&fetcher_options(&config), now_ms)?;
+    let whereabouts = Whereabouts::new(config.observation.namespace.as_deref());
+    let options = fetcher_options(&config, whereabouts.open()?);
+    let (parts, succession) = Parts::lasting(&options, now_ms)?;
     let Parts {
         probes,
         tables,
@@ -126,7 +131,7 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     gauges
         .taking_over
         .store(adopted || !retired.is_empty(), Ordering::Relaxed);
-    let sources = Sources {
+    let gathered = Sources {
         ledger: ledger.clone(),
         tables,
         gauges: gauges.clone(),
@@ -134,10 +139,9 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
         adopted,
     };
     let (meter, commands) = channel();
-    let mut watched = Watched::new(config.observation.interfaces.clone(), probes, meter.clone());
-    let mut links = Links::connect()?;
-    watched.start(&links).await?;
-    watched.end_inherited();
+    let patterns = config.observation.interfaces.clone();
+    let mut watched = Watched::new(patterns, options.namespace, probes, meter.clone());
+    let mut links = watched.begin(&whereabouts).await?;
     // -> collectors, who are told the interfaces' names with their first message
     let (shared, told) = watch::channel(Arc::new(Shared {
         interfaces: watched.records(),
@@ -173,18 +177,20 @@ pub async fn run(config: Config, file: Option<&Path>) -> Result<Snapshot, Daemon
     let mut daemon = Daemon {
         started: config.clone(),
         config,
-        configuration: ConfigurationStatus::read_from(file, now_ms),
-        file: file.map(Path::to_owned),
+        configuration: ConfigurationStatus::read_from(sources.file(), read, now_ms),
+        from: sources.clone(),
         began,
-        sources,
+        sources: gathered,
         ledger,
         collectors,
         shared,
         watched,
+        whereabouts,
         meter,
         kept,
         metrics,
         scrapes,
+        addressing: None,
     };
     let end = daemon
         .serve(&mut signals, &control, scraped, &mut links, &thread)
@@ -223,17 +229,21 @@ struct Daemon {
     /// That with which it began.
     started: Config,
     configuration: ConfigurationStatus,
-    file: Option<PathBuf>,
+    /// Where the configuration is from.
+    from: config::Sources,
     began: Instant,
     sources: Sources,
     ledger: Arc<Ledger>,
     collectors: Collectors,
     shared: watch::Sender<Arc<Shared>>,
     watched: Watched,
+    whereabouts: Whereabouts,
     meter: Sender<Command>,
     kept: Kept,
     metrics: Option<metrics::Listener>,
     scrapes: metrics::Scrapes,
+    /// Looks for the agent's address.
+    addressing: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Daemon {
@@ -243,7 +253,7 @@ impl Daemon {
         signals: &mut Signals,
         control: &Control,
         mut scraped: mpsc::Receiver<oneshot::Sender<Status>>,
-        links: &mut Links,
+        links: &mut Option<Links>,
         meter: &JoinHandle<()>,
     ) -> End {
         let (desk, mut orders) = Desk::new(self.meter.clone(), self.shared.subscribe());
@@ -251,7 +261,6 @@ impl Daemon {
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut watchdog = Watchdog::new();
         let mut alive = tokio::time::interval(watchdog.interval());
-        let mut netlink = true;
         // Since when nobody can be accepted at the control socket.
         let mut refusing: Option<Instant> = None;
         let mut last_told = Instant::now();
@@ -265,9 +274,14 @@ impl Daemon {
                     question => {
                         let reply = self.answer(&question);
                         tokio::spawn(async move { control::write_reply(client, &reply).await });
+                        self.settle(links).await;
                     }
                 },
-                _ = signals.hangup.recv() => { self.reload(); }
+                _ = signals.hangup.recv() => {
+                    self.reload();
+                    self.settle(links).await;
+                }
+                () = self.whereabouts.changed() => self.settle(links).await,
                 Some(reply) = scraped.recv() => { let _ = reply.send(self.status()); }
                 _ = share.tick() => {
                     if meter.is_finished() {
@@ -283,16 +297,19 @@ impl Daemon {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
                     watchdog.alive(rounds, &self.summary());
                 }
-                _ = verify.tick() => if self.watched.verify() {
-                    self.share();
-                },
-                event = links.next(), if netlink => {
-                    let Some(event) = event else {
+                _ = verify.tick() => {
+                    if self.watched.verify() {
+                        self.share();
+                    }
+                    self.settle(links).await;
+                }
+                event = next_event(links) => {
+                    let (Some(event), Some(connected)) = (event, links.as_mut()) else {
                         tracing::error!("netlink is closed: changes of interfaces are no longer seen");
-                        netlink = false;
+                        *links = None;
                         continue;
                     };
-                    if self.watched.follow(event, links).await {
+                    if self.watched.follow(event, connected).await {
                         self.share();
                     }
                 }
@@ -315,6 +332,66 @@ impl Daemon {
                 },
             }
         }
+    }
+
+    /// Goes where the interfaces are by now: the namespace may have come, or gone, or be another.
+    async fn settle(&mut self, links: &mut Option<Links>) {
+        if !self.whereabouts.is_elsewhere(self.watched.namespace()) {
+            if *self.watched.namespace() == Namespace::Nowhere {
+                *links = None;
+            }
+            return;
+        }
+        // Before anything is opened in the next one: what is open in this one keeps it alive.
+        let left = self.leave();
+        *links = None;
+        let namespace = self.whereabouts.try_open();
+        if namespace == Namespace::Nowhere {
+            if left {
+                self.whereabouts.say_waiting();
+            }
+            return;
+        }
+        match self.enter(namespace, links).await {
+            Ok(()) => {
+                let name = self.whereabouts.name();
+                let interfaces = self.watched.status().len();
+                tracing::info!(
+                    namespace = name,
+                    interfaces,
+                    "observing this network namespace"
+                );
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot observe the network namespace; trying on");
+                self.leave();
+                *links = None;
+            }
+        }
+        self.share();
+    }
+
+    async fn enter(
+        &mut self,
+        namespace: Namespace,
+        links: &mut Option<Links>,
+    ) -> Result<(), Error> {
+        let inode = namespace.inode()?;
+        let connected = links.insert(Links::connect(&namespace)?);
+        self.kept.page.update(|account| account.namespace = inode);
+        self.watched.enter(namespace, connected).await
+    }
+
+    /// Takes the programs off in the namespace that was observed so far, if there was one.
+    fn leave(&mut self) -> bool {
+        if *self.watched.namespace() == Namespace::Nowhere {
+            return false;
+        }
+        self.watched.leave();
+        // Its number may be given to another.
+        self.kept.page.update(|account| account.namespace = 0);
+        self.share();
+        true
     }
 
     /// The end: all that was counted is exported as far as it can be. Nothing more is counted, or
@@ -359,9 +436,11 @@ impl Daemon {
     fn reload(&mut self) -> Reloaded {
         manager::reloading();
         let outcome = self.try_reload();
+        let now_ms = UnixTime::from(SystemTime::now()).millis();
+        self.configuration.tried_ms = Some(now_ms);
         let reloaded = match outcome {
             Ok(warnings) => {
-                self.configuration.read_ms = UnixTime::from(SystemTime::now()).millis();
+                self.configuration.read_ms = now_ms;
                 self.configuration.errors.clear();
                 let restart = &self.configuration.restart;
                 Reloaded {
@@ -391,31 +470,50 @@ impl Daemon {
     /// with it, and the old one stays.
     fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
         let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let Some(file) = self.file.clone() else {
+        let Some(file) = self.from.file().map(Path::to_owned) else {
             return Err(lines(
                 "there is no configuration file to read again".to_owned(),
             ));
         };
-        let loaded = Config::load(&file).map_err(|errors| lines(errors.to_string()))?;
+        let loaded = self.from.load();
+        let loaded = loaded.map_err(|errors| lines(errors.to_string()))?;
         let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         let new = loaded.config;
-        // Before anything is changed: it may fail.
+        let old = self.config.clone();
+        // Before anything is changed: these may fail.
         let moved = (new.metrics != self.config.metrics)
             .then(|| listen_for_metrics(&new, &self.scrapes))
             .transpose()
             .map_err(|error| lines(error.to_string()))?;
+        let moving = new.observation.namespace != self.config.observation.namespace;
+        let whereabouts = moving
+            .then(|| {
+                let whereabouts = Whereabouts::new(new.observation.namespace.as_deref());
+                whereabouts.open().map(|_| whereabouts)
+            })
+            .transpose()
+            .map_err(|error| lines(error.to_string()))?;
+        if new.observation.filter != self.config.observation.filter {
+            self.watched
+                .set_filter(&new.observation.filter)
+                .map_err(|error| lines(format!("observation.filter: {error}")))?;
+        }
         let domain = new.observation.domain_id;
         let export = self
             .collectors
             .set(&new.collectors, domain, &self.ledger)
-            .map_err(|error| lines(error.to_string()))?;
+            .map_err(|error| {
+                let _ = self.watched.set_filter(&self.config.observation.filter);
+                lines(error.to_string())
+            })?;
         let _ = self.meter.send(Command::Export(export));
         if let Some(listener) = moved {
             self.metrics = listener;
         }
+        self.configuration.files = loaded.read;
         self.configuration.restart = needing_restart(&self.started, &new);
         for key in &self.configuration.restart {
             tracing::warn!(key, "changed, but takes effect at the next start only");
@@ -430,7 +528,30 @@ impl Daemon {
         self.sources
             .tables
             .set_timestamps(new.observation.timestamps);
+        self.sources
+            .tables
+            .set_layer2_flows(new.observation.non_ip == config::NonIp::Flow);
+        let directions = new.observation.directions;
+        if directions != old.observation.directions {
+            self.watched
+                .set_directions(directions.ingress(), directions.egress());
+        }
+        if let Some(whereabouts) = whereabouts {
+            // The patterns are for what is there.
+            self.leave();
+            if whereabouts.is_elsewhere(&Namespace::Nowhere) {
+                tracing::info!("going over to another network namespace");
+            } else {
+                whereabouts.say_waiting();
+            }
+            self.whereabouts = whereabouts;
+        }
         self.watched.set_wanted(new.observation.interfaces.clone());
+        if new.observation.agent_address != old.observation.agent_address
+            || new.collectors != old.collectors
+        {
+            self.find_agent_address(&new);
+        }
         // One that was set at the control socket stays as long as the file says what it said.
         if new.log.level != self.config.log.level {
             logging::set_level(new.log.level);
@@ -439,6 +560,21 @@ impl Daemon {
         self.share();
         tracing::info!(file = %file.display(), "the configuration was read again");
         Ok(warnings)
+    }
+
+    /// Has records name the address that the configuration wants, as soon as it is found.
+    fn find_agent_address(&mut self, config: &Config) {
+        let (config, meter) = (config.clone(), self.meter.clone());
+        if let Some(before) = self.addressing.take() {
+            before.abort();
+        }
+        self.addressing = Some(tokio::spawn(async move {
+            let address = agent_address(&config).await;
+            // Where none is found, the one before is better.
+            if !address.is_unspecified() {
+                let _ = meter.send(Command::Agent(address));
+            }
+        }));
     }
 
     /// The answer to a question about the daemon itself.
@@ -479,23 +615,35 @@ impl Daemon {
     }
 
     fn status(&mut self) -> Status {
-        self.sources.status(
+        let mut status = self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
             self.collectors.running(),
+            self.whereabouts.name().map(|name| NamespaceStatus {
+                name: name.to_owned(),
+                present: *self.watched.namespace() != Namespace::Nowhere,
+            }),
             self.watched.status(),
             ConfigurationStatus {
                 log_level: logging::level(),
                 ..self.configuration.clone()
             },
-        )
+        );
+        let filter = &self.config.observation.filter;
+        status.kernel.filter = (!filter.is_all()).then(|| filter.text());
+        status
     }
 
     /// One line for `systemctl status`.
     fn summary(&mut self) -> String {
         let ledger = self.sources.ledger();
+        let wrong = if self.configuration.errors.is_empty() {
+            ""
+        } else {
+            "; the configuration was changed and is wrong, the one before stays in force"
+        };
         format!(
-            "interfaces: {}, collectors: {}, packets observed: {}, lost: {}",
+            "interfaces: {}, collectors: {}, packets observed: {}, lost: {}{wrong}",
             self.watched.status().len(),
             self.collectors.running().len(),
             ledger.observed.packets,
@@ -512,9 +660,8 @@ impl Daemon {
     fn share_with(&mut self, interfaces: Vec<ipfix::options::Interface>) {
         let lost = self.sources.ledger().lost;
         // What was left out on purpose was not ignored: it was not selected.
-        let ignored = lost
-            .total()
-            .saturating_sub(lost.of(crate::ledger::LossReason::NotSampled));
+        let left_out = lost.of(LossReason::NotSampled) + lost.of(LossReason::Filtered);
+        let ignored = lost.total().saturating_sub(left_out);
         let before = self.shared.borrow().clone();
         let now_ms = UnixTime::from(SystemTime::now()).millis();
         let changed = ignored != before.ignored;
@@ -535,6 +682,14 @@ impl Daemon {
             ignored_first_ms: first,
             ignored_last_ms: last,
         }));
+    }
+}
+
+/// What happens to interfaces next; never, while nobody tells.
+async fn next_event(links: &mut Option<Links>) -> Option<LinkEvent> {
+    match links {
+        Some(links) => links.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -570,7 +725,7 @@ fn listen_for_metrics(
     Ok(Some(listener))
 }
 
-fn fetcher_options(config: &Config) -> FetcherOptions {
+fn fetcher_options(config: &Config, namespace: Namespace) -> FetcherOptions {
     let observation = &config.observation;
     FetcherOptions {
         sampling: observation.sampling.get(),
@@ -583,10 +738,12 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
             config::Attach::Clsact => AttachMode::Clsact,
         },
         layer2_flows: observation.non_ip == config::NonIp::Flow,
+        filter: observation.filter.clone(),
         timestamps: observation.timestamps,
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
         pin_dir: config.daemon.pin_dir.clone(),
+        namespace,
     }
 }
 
@@ -620,16 +777,11 @@ async fn agent_address(config: &Config) -> IpAddr {
 fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (o, n) = (&old.observation, &new.observation);
     let changed = [
-        ("observation.directions", o.directions != n.directions),
         ("observation.attach", o.attach != n.attach),
-        ("observation.non-ip", o.non_ip != n.non_ip),
-        (
-            "observation.agent-address",
-            o.agent_address != n.agent_address,
-        ),
         ("observation.cache-slots", o.cache_slots != n.cache_slots),
         ("observation.log-records", o.log_records != n.log_records),
-        ("daemon", old.daemon != new.daemon),
+        ("daemon.run-dir", old.daemon.run_dir != new.daemon.run_dir),
+        ("daemon.pin-dir", old.daemon.pin_dir != new.daemon.pin_dir),
         ("log.format", old.log.format != new.log.format),
     ];
     changed
@@ -637,4 +789,58 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .filter(|(_, changed)| *changed)
         .map(|(key, _)| key)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_wait_for_the_next_start_are_these_and_no_others() {
+        let restart = |setting: &str| {
+            let set = config::Sources::default().with_flags(&[setting.to_owned()], &[]);
+            let new = set.load().map_or_else(|e| panic!("{e}"), |new| new.config);
+            assert_ne!(new, Config::default(), "{setting}: the default");
+            needing_restart(&Config::default(), &new)
+        };
+        for (setting, later) in [
+            ("observation.attach=clsact", "observation.attach"),
+            ("observation.cache-slots=64", "observation.cache-slots"),
+            ("observation.log-records=2048", "observation.log-records"),
+            // What follows from it.
+            ("metering.max-flows=100", "observation.cache-slots"),
+            ("daemon.run-dir=/run/x", "daemon.run-dir"),
+            ("daemon.pin-dir=/sys/fs/bpf/x", "daemon.pin-dir"),
+            ("log.format=json", "log.format"),
+        ] {
+            assert_eq!(restart(setting), [later], "{setting}");
+            let key = config::keys::find(later).map_or("", |key| key.doc());
+            assert!(
+                key.ends_with("at a start, not at a reload."),
+                "{later}: {key}"
+            );
+        }
+        for setting in [
+            "observation.domain-id=2",
+            "observation.interfaces=eth0",
+            "observation.directions=ingress",
+            "observation.sampling=2",
+            "observation.filter=udp",
+            "observation.non-ip=flow",
+            "observation.timestamps=tick",
+            "observation.agent-address=192.0.2.1",
+            "observation.drain-interval=2s",
+            "metering.active-timeout=2s",
+            "metering.idle-timeout=2s",
+            "metering.max-flows=4096",
+            "metering.duplicates=keep",
+            "metrics.listen=127.0.0.1:1",
+            "log.level=debug",
+        ] {
+            assert_eq!(restart(setting), [""; 0], "{setting}");
+            let name = setting.split('=').next().unwrap_or_default();
+            let key = config::keys::find(name).map_or("", |key| key.doc());
+            assert!(!key.is_empty() && !key.contains("reload"), "{name}: {key}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::config::Config;
+use crate::config::{Config, Sources};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -181,13 +181,21 @@ pub async fn examine(file: Option<&Path>) -> Report {
 /// The configuration to examine for, and what is to be said of it.
 fn config(file: Option<&Path>) -> (Config, Vec<Finding>) {
     const AREA: &str = "config";
-    let Some(path) = file else {
+    let sources = Sources::new(file).with_environment(std::env::vars_os());
+    let name = file.map_or_else(
+        || "environment".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let loaded = sources.load();
+    if let (None, Ok(loaded)) = (file, &loaded)
+        && loaded.read.is_empty()
+    {
         let text = "there is no file: examined for the defaults, every interface but lo";
         return (Config::default(), vec![Finding::info(AREA, text)]);
-    };
-    match Config::load(path) {
+    }
+    match loaded {
         Ok(loaded) => {
-            let mut findings = vec![Finding::ok(AREA, format!("{}: ok", path.display()))];
+            let mut findings = vec![Finding::ok(AREA, format!("{name}: ok"))];
             findings.extend(
                 loaded
                     .warnings

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
@@ -250,6 +251,22 @@ impl FlowCache {
             if self.rows[row].is(LIVE) {
                 self.end(row, FlowEndReason::ForcedEnd, ended, &mut moved);
             }
+        }
+        moved
+    }
+
+    /// Ends flows for want of room, those first whose last packet is the oldest, until there are no more
+    /// than `flows` or `ended` holds `limit`. For a cache that is to become smaller
+    /// ([`set_policy`](Self::set_policy)) and whose flows not everybody takes at once.
+    pub fn shrink(
+        &mut self,
+        flows: NonZeroU32,
+        limit: usize,
+        ended: &mut Vec<EndedFlow>,
+    ) -> Movement {
+        let mut moved = Movement::default();
+        while self.live > flows.get() && ended.len() < limit {
+            self.make_room(ended, &mut moved);
         }
         moved
     }

@@ -129,7 +129,7 @@ impl Tables {
     }
 
     /// Sets whether frames that are not IP become layer-2 flows.
-    pub(super) fn set_layer2_flows(&self, layer2_flows: bool) {
+    pub fn set_layer2_flows(&self, layer2_flows: bool) {
         // `sets` shares the word, and stays.
         let word = self.control.word(0, offset_of!(Control, layer2_flows));
         let sets = word.load(Ordering::Relaxed) & !0xffff_ffff;

@@ -1,7 +1,7 @@
 //! The pages: ebpfix(8) and ebpfix.toml(5).
 
 use clap::{Arg, Command};
-use ebpfix::config::keys::{Presence, TABLES};
+use ebpfix::config::keys::{PRECEDENCE, Presence, TABLES, variable};
 use roff::{Inline, Roff, bold, italic, roman};
 
 const VERSION: &str = concat!("ebpfix ", env!("CARGO_PKG_VERSION"));
@@ -89,6 +89,10 @@ pub fn configuration() -> String {
     for text in FORMAT {
         paragraph(&mut page, text);
     }
+    section(&mut page, "PRECEDENCE");
+    for text in PRECEDENCE {
+        paragraph(&mut page, text);
+    }
     for table in TABLES {
         let (open, close) = if table.many { ("[[", "]]") } else { ("[", "]") };
         section(&mut page, &format!("{open}{}{close}", table.name));
@@ -107,6 +111,11 @@ pub fn configuration() -> String {
                     takes.push('.');
                 }
                 Presence::Required { .. } => takes.push_str(" Required."),
+            }
+            if !table.many {
+                takes.push_str(" Environment: ");
+                takes.push_str(&variable(table.name, key.name()));
+                takes.push('.');
             }
             tagged(&mut page, vec![bold(key.name())], key.doc());
             page.control("sp", []);
@@ -250,7 +259,20 @@ const SECTIONS: &[Section] = &[
             ),
             (
                 "SIGHUP",
-                "Read the configuration again. A file with a mistake changes nothing, and the log says where the mistake is.",
+                "Read the configuration again. What is held stays held, and nothing is lost. A file with a mistake changes nothing: the log and \"ebpfix status\" say where the mistake is. They say too which changed keys take effect at the next start only.",
+            ),
+        ],
+    ),
+    (
+        "ENVIRONMENT",
+        &[
+            (
+                "EBPFIX_TABLE_KEY",
+                "Sets a key of the configuration, as EBPFIX_LOG_LEVEL does; see ebpfix.toml(5).",
+            ),
+            (
+                "EBPFIX_COLLECTOR",
+                "Adds collectors: addresses, with other keys behind commas, spaces between them.",
             ),
         ],
     ),
@@ -269,6 +291,10 @@ const SECTIONS: &[Section] = &[
             (
                 "/etc/ebpfix/ebpfix.toml",
                 "The configuration, see ebpfix.toml(5).",
+            ),
+            (
+                "/etc/ebpfix/conf.d/*.toml",
+                "Read after it, in the order of their names.",
             ),
             (
                 "/run/ebpfix/control.sock",
@@ -358,6 +384,9 @@ mod tests {
         for table in TABLES {
             for key in table.keys {
                 keys += 1;
+                if !table.many {
+                    assert!(text.contains(&variable(table.name, key.name())));
+                }
                 let takes = squeezed(&format!("Takes {}.", key.expected()));
                 // The quotes of the page are typographic or not, as the device has them.
                 let plain = |text: &str| text.replace(['"', '“', '”', '‐', '-'], "");
