@@ -561,6 +561,9 @@ impl Daemon {
         if new.log.level != self.config.log.level {
             logging::set_level(new.log.level);
         }
+        if new.log.format != old.log.format {
+            logging::set_format(new.log.format);
+        }
         self.config = new;
         self.share();
         tracing::info!(file = %file.display(), "the configuration was read again");
@@ -787,7 +790,6 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("observation.log-records", o.log_records != n.log_records),
         ("daemon.run-dir", old.daemon.run_dir != new.daemon.run_dir),
         ("daemon.pin-dir", old.daemon.pin_dir != new.daemon.pin_dir),
-        ("log.format", old.log.format != new.log.format),
     ];
     changed
         .into_iter()
@@ -816,7 +818,6 @@ mod tests {
             ("metering.max-flows=100", "observation.cache-slots"),
             ("daemon.run-dir=/run/x", "daemon.run-dir"),
             ("daemon.pin-dir=/sys/fs/bpf/x", "daemon.pin-dir"),
-            ("log.format=json", "log.format"),
         ] {
             assert_eq!(restart(setting), [later], "{setting}");
             let key = config::keys::find(later).map_or("", |key| key.doc());
@@ -841,6 +842,7 @@ mod tests {
             "metering.duplicates=keep",
             "metrics.listen=127.0.0.1:1",
             "log.level=debug",
+            "log.format=json",
         ] {
             assert_eq!(restart(setting), [""; 0], "{setting}");
             let name = setting.split('=').next().unwrap_or_default();
