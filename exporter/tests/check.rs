@@ -113,9 +113,8 @@ fn what_is_printed_checks_and_prints_the_same() {
     // Where values come from differs, of course.
     let values = |output: &Output| -> String {
         let lines = text(&output.stdout).lines();
-        lines
-            .map(|line| format!("{}\n", line.split("  # ").next().unwrap().trim_end()))
-            .collect()
+        let lines = lines.map(|line| line.split("  # ").next().unwrap().trim_end());
+        lines.collect::<Vec<_>>().join("\n")
     };
     let first = check(&["--config", "conf/ebpfix.example.toml", "--print"]);
     assert_eq!(first.status.code(), Some(0));

@@ -5,6 +5,7 @@ use super::bpf::{self, Direction};
 use super::drain::{Drain, KernelCounters, Settlement, Tables, Turn};
 use super::error::Error;
 use super::links::Interface;
+use super::namespace::Namespace;
 use super::object::{NetObjects, NetSpec, Sizes, load_net};
 use crate::filter::KernelFilter;
 use ebpfix_probes::abi::{ABI, Control, FlowId, FlowMetrics, HashedRecord, Timestamps};
@@ -46,6 +47,8 @@ pub struct FetcherOptions {
     pub log_records: u32,
     /// Directory on a BPF file system.
     pub pin_dir: PathBuf,
+    /// Where the interfaces are.
+    pub namespace: Namespace,
 }
 
 impl Default for FetcherOptions {
@@ -62,6 +65,7 @@ impl Default for FetcherOptions {
             cache_slots: None,
             log_records: 65_536,
             pin_dir: PathBuf::from("/sys/fs/bpf/ebpfix"),
+            namespace: Namespace::Own,
         }
     }
 }
@@ -172,7 +176,7 @@ impl FlowFetcher {
             turn: Turn::new(tables.clone())?,
             tables,
             objects,
-            attachments: Attachments::new(&options.pin_dir),
+            attachments: Attachments::new(&options.pin_dir, options.namespace.clone()),
             directions: options.directions(),
             attach: options.attach,
             settlement: Settlement::default(),
