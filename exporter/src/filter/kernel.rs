@@ -16,7 +16,7 @@ use super::{Comparison, End, Expr, FilterError, Network, Quantity, Test, WITH_PO
 use crate::record::FlowJson;
 
 /// BPF instructions that a filter may take.
-pub const MAX_INSTRUCTIONS: usize = 30_000;
+pub const MAX_INSTRUCTIONS: usize = 4_096;
 
 /// A filter over the Flow Key, as the kernel programs evaluate it. The default takes every flow.
 ///

@@ -315,7 +315,7 @@ fn what_is_too_long_is_refused_with_its_number() {
     let said = error.to_string();
     assert!(
         said.starts_with(
-            "filter, column 1: expected a filter of at most 30000 BPF instructions, found one of "
+            "filter, column 1: expected a filter of at most 4096 BPF instructions, found one of "
         ),
         "{said}"
     );
