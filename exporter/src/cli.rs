@@ -44,7 +44,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Receive IPFIX, NetFlow v9 and v5 and print the flows, or store them in a file
     ///
-    /// From any number of exporters, over UDP. SIGTERM and SIGINT end it with a summary on stderr.
+    /// From any number of exporters: over UDP, or IPFIX over TCP or TLS. SIGTERM and SIGINT end it with a summary on stderr.
     /// With FILEs it prints the flows that are stored in them, as they would have been printed when
     /// they were received, and ends.
     Collect(CollectArgs),
@@ -152,9 +152,21 @@ pub struct CheckArgs {
 /// Arguments of `collect`.
 #[derive(Debug, Args)]
 pub struct CollectArgs {
-    /// Where to listen; an IPv6 address stands in brackets
+    /// Where to listen: over UDP, or with tcp: or tls: before it for connections; an IPv6 address stands
+    /// in brackets
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4739")]
-    pub listen: SocketAddr,
+    pub listen: ListenAt,
+    /// With tls: PEM file of the certificate to show to exporters, and after it those between it and
+    /// their trust
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// With tls: PEM file of its private key, which only its owner and group may read
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// With tls: PEM file of the certificates that those of exporters must come from [default: exporters
+    /// need none]
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_ca: Option<PathBuf>,
     /// How flows are printed [default: table; with --write: not at all]
     #[arg(long, value_enum)]
     pub format: Option<OutputFormat>,
@@ -177,6 +189,32 @@ pub struct CollectArgs {
     /// Print the flows of these IPFIX Files instead of receiving any; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["listen", "write"])]
     pub files: Vec<PathBuf>,
+}
+
+/// Where to listen, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAt {
+    /// For datagrams, or for connections.
+    pub transport: config::Transport,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+impl std::str::FromStr for ListenAt {
+    type Err = String;
+
+    /// `ADDR:PORT`, perhaps with `udp:`, `tcp:` or `tls:` before it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        use config::Transport::{Tcp, Tls, Udp};
+        let (transport, address) = [("udp:", Udp), ("tcp:", Tcp), ("tls:", Tls)]
+            .into_iter()
+            .find_map(|(word, transport)| Some((transport, text.strip_prefix(word)?)))
+            .unwrap_or((Udp, text));
+        let address = address
+            .parse()
+            .map_err(|_| "expected ADDR:PORT, tcp:ADDR:PORT or tls:ADDR:PORT".to_owned())?;
+        Ok(Self { transport, address })
+    }
 }
 
 impl CollectArgs {
@@ -445,7 +483,7 @@ mod tests {
         let Command::Collect(args) = cli.command else {
             panic!("{cli:?}")
         };
-        assert_eq!(args.listen, SocketAddr::from(([127, 0, 0, 1], 4739)));
+        assert_eq!(args.listen, "udp:127.0.0.1:4739".parse().unwrap());
         assert_eq!(args.output_format(), Some(OutputFormat::Table));
 
         let cli = Cli::try_parse_from(["ebpfix", "check"]).unwrap();

@@ -137,6 +137,7 @@ loss_reasons! {
     NotInProtocol: "not_in_protocol", "no collector's protocol has a record for it; version 5 has one for IPv4 alone";
     Crash: "crash", "the exporter that had read it from the kernel ended before it was exported";
     UnknownLink: "unknown_link", "of a link type that cannot be read, in a capture";
+    Filtered: "filtered", "not meant by the filter of the configuration";
 }
 
 impl LossReason {

@@ -24,7 +24,7 @@
 //!  ipfix::Session                 messages, sequences, templates        (crate ipfix)
 //!                                     |
 //!                                     v
-//!  export::Collector              UDP
+//!  export::Collector              UDP, TCP, TLS
 //! ```
 //!
 //! # Where to begin
@@ -56,3 +56,4 @@ pub mod meter;
 pub mod observe;
 pub mod record;
 pub mod replay;
+mod tls;

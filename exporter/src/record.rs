@@ -387,39 +387,47 @@ impl FlowJson<'_> {
     }
 }
 
-impl<'a> From<&'a Record> for FlowJson<'a> {
-    fn from(record: &'a Record) -> Self {
-        let Record { id, metrics, .. } = record;
+impl From<&FlowId> for FlowJson<'_> {
+    /// What a Flow Key tells by itself.
+    fn from(id: &FlowId) -> Self {
         let ip = (!id.is_layer_2()).then_some(id);
-        let interface = (!record.interface.is_empty()).then_some(&*record.interface);
         Self {
             src: ip.map(|id| id.src_ip.ip()),
             dst: ip.map(|id| id.dst_ip.ip()),
             proto: Some(id.transport_protocol),
             sport: Some(id.src_port),
             dport: Some(id.dst_port),
+            direction: Some(id.direction),
+            if_index: Some(id.if_index),
+            src_mac: Some(id.src_mac),
+            dst_mac: Some(id.dst_mac),
+            vlan: Some(id.vlan_id),
+            customer_vlan: Some(id.customer_vlan_id),
+            eth_type: Some(id.eth_protocol),
+            sampling: Some(id.sampling),
+            ..Self::default()
+        }
+    }
+}
+
+impl<'a> From<&'a Record> for FlowJson<'a> {
+    fn from(record: &'a Record) -> Self {
+        let Record { id, metrics, .. } = record;
+        let interface = (!record.interface.is_empty()).then_some(&*record.interface);
+        Self {
             packets: Some(metrics.packets),
             bytes: Some(metrics.bytes),
             start: Some(record.time_flow_start),
             end: Some(record.time_flow_end),
             tcp_flags: Some(metrics.flags),
             end_reason: Some(record.end_reason.value()),
-            direction: Some(id.direction),
-            if_index: Some(id.if_index),
-            src_mac: Some(id.src_mac),
-            dst_mac: Some(id.dst_mac),
             interface: interface.map(Cow::Borrowed),
-            vlan: Some(id.vlan_id),
-            customer_vlan: Some(id.customer_vlan_id),
-            eth_type: Some(id.eth_protocol),
             tos: Some(metrics.tos),
             min_ttl: Some(metrics.min_ttl),
             max_ttl: Some(metrics.max_ttl),
-            sampling: Some(id.sampling),
             duplicate: Some(record.duplicate),
             agent: (!record.agent_ip.is_unspecified()).then_some(record.agent_ip),
-            packets_scaled: None,
-            bytes_scaled: None,
+            ..Self::from(id)
         }
     }
 }

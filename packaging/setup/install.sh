@@ -17,7 +17,7 @@ build_packages() {
 }
 
 test_packages() {
-    echo nfdump pmacct softflowd tshark tcpdump tmux
+    echo nfdump openssl pmacct softflowd tshark tcpdump tmux
     echo tcpreplay iperf3 iputils-ping iproute2 ethtool bpftool
     # procps for `kill`, which a minimal system has only inside its shell.
     # groff-base reads the manual pages as a reader would.
@@ -26,15 +26,23 @@ test_packages() {
     echo g++
     # Other kernels run in a virtual machine: tests/tests/kernels.rs.
     echo qemu-system-x86 xz-utils
+    # And a whole Debian, into which packages are installed: tests/tests/install.rs.
+    echo debootstrap e2fsprogs busybox-static lintian rpm
 }
 
 main() {
     purpose=${1:-build}
-    if [ "$purpose" = kernel ]; then
-        # From below.
+    # From below.
+    case $purpose in
+    kernel)
         fetch_kernel "$2" "$3" "$4"
         return
-    fi
+        ;;
+    system)
+        make_system "$2"
+        return
+        ;;
+    esac
     root=$(cd "$(dirname "$0")/../.." && pwd)
     case $purpose in
     build) packages=$(build_packages) ;;
@@ -57,6 +65,7 @@ main() {
     if [ "$purpose" = test ]; then
         fetch_promtool "${CARGO_TARGET_DIR:-$root/target}/tools"
         fetch_kernels "${CARGO_TARGET_DIR:-$root/target}/kernels"
+        make_systems "${CARGO_TARGET_DIR:-$root/target}/systems"
     fi
 }
 
@@ -119,13 +128,20 @@ install_judges() {
 # of the release is read by an apt of our own: that of the machine stays as it is.
 fetch_kernels() {
     while read -r series release; do
-        [ -f "$1/$series/vmlinuz" ] || "$0" kernel "$1/$series" "$series" "$release" </dev/null ||
+        has_kernel "$1/$series" "$series" || "$0" kernel "$1/$series" "$series" "$release" </dev/null ||
             echo "setup: Linux $series cannot be fetched: its test will fail" >&2
     done <<'RELEASES'
 5.10 bullseye
 6.1 bookworm
 6.12 trixie
 RELEASES
+}
+
+has_kernel() {
+    [ -f "$1/vmlinuz" ] || return 1
+    for module in $(kernel_modules "$2"); do
+        [ -f "$1/$module.ko" ] || return 1
+    done
 }
 
 fetch_kernel() {
@@ -158,7 +174,7 @@ CONF
         [ -n "$image" ] || fail "$meta of $3 is no Linux $2"
         apt-get download -q "$image"
         dpkg-deb -x linux-image-*.deb root
-        for module in $(kernel_modules); do
+        for module in $(kernel_modules "$2"); do
             file=$(find root -name "$module.ko" -o -name "$module.ko.xz" | head -n 1)
             case $file in
             *.xz) xz -dc "$file" >"$module.ko" ;;
@@ -172,9 +188,55 @@ CONF
     mv "$work" "$1"
 }
 
-# What tests/src/vm.rs loads.
+# What tests/src/vm.rs loads; and what a kernel that starts from a disk needs, tests/src/system.rs.
 kernel_modules() {
     echo veth sch_ingress cls_bpf tunnel4 ip_tunnel ipip
+    [ "$1" != 6.1 ] || echo virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk
+}
+
+# A disk with a Debian in the folder $1, made once: tests/src/system.rs starts it, and keeps nothing of
+# what happens on it.
+make_systems() {
+    { [ -f "$1/bookworm.ext4" ] && [ "$(cat "$1/bookworm.packages" 2>/dev/null)" = "$(system_packages)" ]; } ||
+        "$0" system "$1/bookworm" </dev/null ||
+        echo "setup: no Debian can be made: the test of installing will fail" >&2
+}
+
+make_system() {
+    suite=${1##*/}
+    uri=$(debian_archive)
+    [ -n "$uri" ] || as_root apt-get update -q
+    uri=${uri:-$(debian_archive)}
+    [ -n "$uri" ] || fail "apt knows no archive of Debian's to make a system from"
+    echo "setup: making a Debian $suite for the tests"
+    as_root rm -rf --one-file-system "$1"
+    mkdir -p "${1%/*}"
+    # Of ebpfix's own needs only what dpkg cannot fetch without a network.
+    as_root debootstrap --variant=minbase --include="$(system_packages | tr ' ' ',')" "$suite" "$1" "$uri" >"$1.log" 2>&1 ||
+        fail "debootstrap: $(tail -n 3 "$1.log")"
+    as_root rm -rf "$1/var/cache/apt" "$1/var/lib/apt/lists" "$1/usr/share/locale" "$1/usr/share/man"
+    # Beside the system, which has another first process.
+    as_root mkdir -p "$1.openrc" "$1/srv/openrc"
+    (cd "$1.openrc" && as_root apt-get download -q openrc librc1 libeinfo1 2>/dev/null) || fail "apt has no OpenRC"
+    for package in "$1.openrc"/*.deb; do
+        as_root dpkg-deb -x "$package" "$1/srv/openrc"
+    done
+    as_root rm -rf "$1.openrc"
+    # Not the first start of a machine that was never configured.
+    echo 0123456789abcdef0123456789abcdef | as_root tee "$1/etc/machine-id" >/dev/null
+    size=$(($(as_root du -sm "$1" | cut -f 1) + 256))
+    rm -f "$1.new"
+    as_root mke2fs -q -t ext4 -E lazy_itable_init=1 -d "$1" "$1.new" "${size}m"
+    as_root chown "$(id -u):$(id -g)" "$1.new"
+    as_root rm -rf --one-file-system "$1"
+    rm -f "$1.log"
+    mv "$1.new" "$1.ext4"
+    system_packages >"$1.packages"
+}
+
+system_packages() {
+    # perl-base sends packets; nfdump's nfcapd takes flows.
+    echo systemd systemd-sysv dbus nfdump iproute2 kmod procps perl-base libelf1 zlib1g
 }
 
 # Prometheus' own judge of metrics and rules, without the server that is in the same package, and would be

@@ -293,10 +293,10 @@ pub const MAP_DIRECT_FLOWS: &str = "direct_flows";
 /// Version of the tables as a whole: their layout, and what the numbers in them mean to who writes and
 /// who reads them. To be raised with every change of either, so that an exporter does not adopt what
 /// it would misread.
-pub const TABLES_VERSION: u16 = 2;
+pub const TABLES_VERSION: u16 = 3;
 /// Version of [`CpuState`] alone: tables that are otherwise of another version can still be asked
 /// what they observed.
-pub const COUNTERS_VERSION: u16 = 1;
+pub const COUNTERS_VERSION: u16 = 2;
 /// Both versions, as [`Control::abi`] has them.
 pub const ABI: u32 = (COUNTERS_VERSION as u32) << 16 | TABLES_VERSION as u32;
 
@@ -328,13 +328,13 @@ pub enum DropReason {
     LogFull = 5,
     /// Seen by a CPU that came after the tables were made: it has no cache.
     UnknownCpu = 6,
-    /// Reserved.
-    Reserved7 = 7,
+    /// Its flow is not meant by the filter.
+    Filtered = 7,
 }
 
 impl DropReason {
     /// Every reason in use, in the order of the counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; DROP_REASONS] = [
         Self::NotIp,
         Self::Truncated,
         Self::Malformed,
@@ -342,8 +342,17 @@ impl DropReason {
         Self::NotSampled,
         Self::LogFull,
         Self::UnknownCpu,
+        Self::Filtered,
     ];
 }
+
+/// The loader gives this call, of a helper that no kernel has, its answer: whether there is a filter. A
+/// number that it knows is one that the verifier knows, so that what is for a filter alone goes out of
+/// a program that has none.
+pub const CALL_HAS_FILTER: u32 = 0x00eb_f100;
+/// The loader gives this call a function at the end of the program: the filter. Its argument is the
+/// address of the eight words of a Flow Key; 0: the flow is not meant.
+pub const CALL_FILTER: u32 = 0x00eb_f101;
 
 /// What the exporter tells the kernel programs. One element, mapped into the exporter.
 #[repr(C)]

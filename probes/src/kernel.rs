@@ -5,7 +5,7 @@
 
 use crate::abi::{
     Control, Counters, CpuState, DropReason, FlowId, HashedRecord, Set, Slot, Timestamps,
-    DIRECTION_EGRESS, DIRECTION_INGRESS, ERRNO_EVICTED,
+    CALL_FILTER, CALL_HAS_FILTER, DIRECTION_EGRESS, DIRECTION_INGRESS, ERRNO_EVICTED,
 };
 use crate::common::{common, Common};
 use crate::dissect::{dissect, Facts, Frame, Head, Link, Reason, ETHERNET_HEADER_OCTETS};
@@ -246,6 +246,14 @@ unsafe fn count(
         table::add(&mut set[way & 1].entry.record.metrics, seen, now);
         return;
     }
+    // A flow that is in the cache has passed.
+    if !passes(words) {
+        let counters = &mut state.counters[(generation & 1) as usize];
+        let filtered = &mut counters.dropped[DropReason::Filtered as usize];
+        filtered.packets += seen.packets;
+        filtered.octets += seen.octets;
+        return;
+    }
     let now = time(settings, Timestamps::FineStart);
     let slot = table::victim(set);
     let resident = slot.entry.record.metrics.packets;
@@ -265,6 +273,20 @@ unsafe fn count(
     slot.entry.record.metrics = table::first(seen, now);
     slot.entry.hash = hash;
     slot.entry.generation = generation;
+}
+
+/// Whether the flow of these key words is meant. What is called here the loader puts in.
+#[inline(always)]
+unsafe fn passes(words: &table::Words) -> bool {
+    let has_filter: extern "C" fn() -> u64 = core::mem::transmute(CALL_HAS_FILTER as usize);
+    if has_filter() == 0 {
+        return true;
+    }
+    let filter: extern "C" fn(*const table::Words) -> u64 =
+        core::mem::transmute(CALL_FILTER as usize);
+    // Of a copy: what has an address is not in registers, and the words are where they can be.
+    let key = *words;
+    filter(&key) != 0
 }
 
 /// The boot clock: as it is where the setting asks for `fine` stamps or more of them, else of the

@@ -222,6 +222,33 @@ impl Collect {
         }
     }
 
+    /// Starts it to take connections, at such as `tcp:127.0.0.1:4739`, with more arguments.
+    pub fn start_connections(
+        lab: &Lab,
+        namespace: &Namespace,
+        listen: &str,
+        more: &[&str],
+    ) -> Self {
+        let program = Program::new(crate::ebpfix::binary())
+            .args(["collect", "--format", "json", "--listen", listen])
+            .args(more.iter().copied());
+        let port = listen.rsplit(':').next().and_then(|port| port.parse().ok());
+        Self {
+            process: lab.start(namespace, &program),
+            namespace: namespace.clone(),
+            port: port.expect("a port to listen at"),
+        }
+    }
+
+    /// Ends it when exporters have ended their connections.
+    pub fn stop_connections(self) -> (Vec<Value>, Finished) {
+        let done = self
+            .process
+            .stop(Signal::SIGTERM, Duration::from_secs(30))
+            .success();
+        (flows(&done.stdout), done)
+    }
+
     /// The process.
     pub fn process(&self) -> &Process {
         &self.process

@@ -9,7 +9,8 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use ebpfix::observe::{Sizes, boot_clock_ns, load_net};
+use ebpfix::filter::KernelFilter;
+use ebpfix::observe::{FetcherOptions, FlowFetcher, Sizes, boot_clock_ns, load_net};
 use ebpfix::record::UnixTime;
 use ebpfix_tests::frame::{self, Ipv4, protocol};
 use ebpfix_tests::process::Program;
@@ -27,6 +28,8 @@ use nix::time::{ClockId, clock_gettime, clock_settime};
 use serde_json::{Value, json};
 
 const PORT: u16 = 4739;
+/// Instructions of each filter that is tried, about.
+const FILTER_INSTRUCTIONS: usize = 30_000;
 /// Octets that wait at a socket.
 const BUFFER: &str = "67108864";
 const A: &str = "10.0.0.1";
@@ -49,6 +52,7 @@ fn main() {
             .expect("to set a kernel parameter");
     }
     report.line(&load());
+    report.line(&filters());
     let auto = both_directions("auto");
     let kind = auto["status"]["interfaces"][0]["ingress"].clone();
     report.line(&auto);
@@ -114,13 +118,40 @@ fn load() -> Value {
         log_records: 16_384,
     };
     let start = Instant::now();
-    let loaded = load_net().and_then(|spec| spec.load(sizes, Path::new("/sys/fs/bpf/guest")));
+    let loaded = load_net().and_then(|spec| {
+        spec.load(
+            sizes,
+            Path::new("/sys/fs/bpf/guest"),
+            &KernelFilter::default(),
+        )
+    });
     json!({
         "what": "load",
         "kernel": release().trim(),
         "milliseconds": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         "error": loaded.err().map(|error| error.to_string()),
     })
+}
+
+/// Whether the verifier takes long filters in all four programs, and how long it thinks about them.
+fn filters() -> Value {
+    let options = FetcherOptions {
+        pin_dir: "/sys/fs/bpf/guest".into(),
+        ..FetcherOptions::default()
+    };
+    let mut fetcher = FlowFetcher::new(&options).expect("the programs load");
+    let mut filters = Vec::new();
+    for (what, filter) in ebpfix_tests::filters::long(FILTER_INSTRUCTIONS) {
+        let start = Instant::now();
+        let loaded = fetcher.set_filter(&filter);
+        filters.push(json!({
+            "what": what,
+            "instructions": filter.instructions(),
+            "milliseconds": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "error": loaded.err().map(|error| error.to_string()),
+        }));
+    }
+    json!({ "what": "filters", "filters": filters })
 }
 
 /// The capture, the flood and the frames made by hand, from `a0` to `b0`, counted at both.
@@ -302,13 +333,16 @@ impl Flows<'_> {
             frame::IPV4,
             &datagram.packet(&frame::udp(port, 9, b"clock")),
         );
-        let start = boot_clock_ns();
-        self.injector.send(&datagram);
+        let send = || {
+            let before = boot_clock_ns();
+            self.injector.send(&datagram);
+            [before, boot_clock_ns()]
+        };
+        let start = send();
         pause(300);
         between();
         pause(300);
-        self.injector.send(&datagram);
-        let end = boot_clock_ns();
+        let end = send();
         self.sent
             .push(json!({ "what": what, "port": port, "start": start, "end": end }));
     }
@@ -321,12 +355,12 @@ impl Flows<'_> {
         });
         let (now, boot) = (SystemTime::now(), boot_clock_ns());
         let flow = self.sent.last_mut().expect("a flow");
-        let waited = boot - flow["end"].as_u64().expect("a time");
+        let waited = boot - flow["end"][1].as_u64().expect("a time");
         flow["waited_ms"] = (waited / 1_000_000).into();
-        for key in ["start", "end"] {
-            let ago = boot - flow[key].as_u64().expect("a time");
+        for (key, side) in [("start", 0), ("start", 1), ("end", 0), ("end", 1)] {
+            let ago = boot - flow[key][side].as_u64().expect("a time");
             let time = UnixTime::from(now).saturating_sub_ns(ago);
-            flow[key] = time.millis().into();
+            flow[key][side] = time.millis().into();
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod capture;
 pub mod chance;
 pub mod collector;
 pub mod ebpfix;
+pub mod filters;
 pub mod frame;
 pub mod inject;
 pub mod kernel;
@@ -26,6 +27,7 @@ pub mod lab;
 pub mod oracle;
 pub mod process;
 pub mod stranger;
+pub mod system;
 #[allow(unsafe_code, reason = "it asks the kernel what no library asks")]
 pub mod test_run;
 pub mod traffic;
@@ -45,6 +47,7 @@ pub use inject::{Flood, Injector, send_datagrams};
 pub use lab::{Lab, Namespace, VethOptions};
 pub use process::{Finished, Process};
 pub use stranger::Stranger;
+pub use system::System;
 
 /// The root of the project.
 pub fn project_root() -> &'static Path {

@@ -12,10 +12,13 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::ptr;
 
+use ebpfix::filter::KernelFilter;
 use ebpfix::observe::{Direction, FetcherOptions, FlowFetcher, NetObjects};
 use ebpfix_probes::abi::{
-    Control, Counters, CpuState, DROP_REASONS, GENERATIONS, HashedRecord, Set, Slot, Tally, WAYS,
+    Control, Counters, CpuState, DROP_REASONS, FlowId, GENERATIONS, HashedRecord, Set, Slot, Tally,
+    WAYS,
 };
+use ebpfix_probes::table;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -153,6 +156,16 @@ impl Programs {
         Ok(())
     }
 
+    /// Loads the programs anew, with this filter, over the same tables.
+    ///
+    /// # Errors
+    /// Where the kernel does not take it.
+    pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), ebpfix::observe::Error> {
+        self.fetcher.set_filter(filter)?;
+        self.tagging = Tagging::load(self.fetcher.objects());
+        Ok(())
+    }
+
     /// Whether frames that are not IP become flows from now on.
     pub fn set_layer2_flows(&self, on: bool) {
         self.control.change(0, |control| {
@@ -203,6 +216,68 @@ impl Programs {
 impl Drop for Programs {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.pin_dir);
+    }
+}
+
+/// A filter in the kernel by itself: a program that takes a Flow Key for a frame and answers what the
+/// filter's function does.
+pub struct FilterRun {
+    program: OwnedFd,
+}
+
+impl FilterRun {
+    /// What stands before the key, for the kernel looks for a link header there.
+    const LINK: usize = 14;
+
+    /// Loads the function of the filter, which must test something.
+    pub fn load(filter: &KernelFilter) -> Self {
+        const SKB_LOAD_BYTES: u32 = 26;
+        const KEY: u32 = 0xffc0; // -64
+        let offset = u32::try_from(Self::LINK).expect("a small number");
+        let mut code = vec![
+            instruction(0xb7, 2, 0, 0, offset),        // r2 = where the key is
+            instruction(0xbf, 3, 10, 0, 0),            // r3 = the stack
+            instruction(0x07, 3, 0, 0, KEY | !0xffff), //      64 octets of it
+            instruction(0xb7, 4, 0, 0, 64),            // r4 = 64
+            instruction(0x85, 0, 0, 0, SKB_LOAD_BYTES), // r0 = load(context, r2, r3, r4)
+            instruction(0x55, 0, 0, 3, 0),             // if it failed: out, with its errno
+            instruction(0xbf, 1, 10, 0, 0),            // r1 = the key
+            instruction(0x07, 1, 0, 0, KEY | !0xffff), //
+            instruction(0x85, 0, 1, 0, 1),             // r0 = filter(r1)
+            instruction(0x95, 0, 0, 0, 0),             // exit
+        ];
+        let filter = filter.code().chunks_exact(8);
+        code.extend(filter.map(|octets| u64::from_ne_bytes(octets.try_into().expect("eight"))));
+        Self {
+            program: load(&code),
+        }
+    }
+
+    /// What the kernel says of a Flow Key.
+    ///
+    /// # Panics
+    /// Where it says something else than yes or no.
+    pub fn takes(&self, id: &FlowId) -> bool {
+        let mut frame = [0_u8; Self::LINK + 64];
+        for (octets, word) in frame[Self::LINK..].chunks_mut(8).zip(table::words(id)) {
+            octets.copy_from_slice(&word.to_ne_bytes());
+        }
+        // SAFETY: all zero is a valid request; the frame outlives the call.
+        let returned = unsafe {
+            let mut request: bpf_sys::bpf_prog_test_run_attr = mem::zeroed();
+            request.prog_fd = self.program.as_raw_fd();
+            request.repeat = 1;
+            request.data_in = frame.as_ptr().cast();
+            request.data_size_in = u32::try_from(frame.len()).expect("a small number");
+            let failed = bpf_sys::bpf_prog_test_run_xattr(&raw mut request);
+            assert_eq!(failed, 0, "{}", io::Error::last_os_error());
+            request.retval
+        };
+        match returned {
+            0 => false,
+            1 => true,
+            other => panic!("{other} is no answer"),
+        }
     }
 }
 
@@ -331,7 +406,7 @@ fn instruction(code: u8, to: u8, from: u8, offset: u32, constant: u32) -> u64 {
 
 fn load(code: &[u64]) -> OwnedFd {
     const LICENSE: &CStr = c"GPL";
-    let mut words = vec![0_i8; 1 << 16];
+    let mut words = vec![0_i8; 1 << 22];
     // SAFETY: whole instructions; pointers that outlive the call.
     unsafe {
         let mut attr: bpf_sys::bpf_load_program_attr = mem::zeroed();

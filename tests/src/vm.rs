@@ -240,32 +240,12 @@ impl Kernel {
 
     fn start(&self, archive: &Path, console: &Path, report: &Path) -> Machine {
         let serial = |path: &Path| format!("file:{}", path.display());
-        let child = Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", MEMORY])
-            .args([
-                "-nodefaults",
-                "-no-user-config",
-                "-no-reboot",
-                "-display",
-                "none",
-            ])
-            .args(["-serial", &serial(console), "-serial", &serial(report)])
-            .arg("-kernel")
-            .arg(self.folder.join("vmlinuz"))
-            .arg("-initrd")
-            .arg(archive)
-            // What the kernel does not know goes to the first process's environment. A panic ends
-            // the machine.
-            .args([
-                "-append",
-                "console=ttyS0 quiet panic=-1 PATH=/bin EBPFIX_BIN=/bin/ebpfix EBPFIX_PATIENCE=5",
-            ])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("qemu-system-x86_64 does not run ({error}): run `make setup`")
-            });
-        Machine { child }
+        // What the kernel does not know goes to the first process's environment. A panic ends the
+        // machine.
+        let line =
+            "console=ttyS0 quiet panic=-1 PATH=/bin EBPFIX_BIN=/bin/ebpfix EBPFIX_PATIENCE=5";
+        let devices = ["-serial", &serial(console), "-serial", &serial(report)];
+        Machine::start(self, archive, line, &devices)
     }
 
     /// The archive of the machine's files, as the kernel unpacks it.
@@ -288,57 +268,103 @@ impl Kernel {
             files.insert(Path::new("/bin").join(name), program);
         }
         for module in MODULES {
-            let file = format!("{module}.ko");
-            files.insert(
-                Path::new(MODULE_FOLDER).join(&file),
-                self.folder.join(&file),
-            );
+            let to = Path::new(MODULE_FOLDER).join(format!("{module}.ko"));
+            files.insert(to, self.module(module));
         }
         files.insert(PathBuf::from(CAPTURE), capture.to_owned());
+        write_archive(&files, &["/dev", "/proc", "/run", "/sys", "/tmp"], archive)
+    }
 
-        let mut folders: BTreeSet<PathBuf> = ["/dev", "/proc", "/run", "/sys", "/tmp"]
-            .map(PathBuf::from)
-            .into();
-        for file in files.keys() {
-            folders.extend(file.ancestors().skip(1).map(Path::to_owned));
-        }
-        folders.remove(Path::new("/"));
+    /// The file of a module.
+    pub(crate) fn module(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.ko"))
+    }
 
-        let mut out = BufWriter::new(File::create(archive)?);
-        let name = |path: &Path| path.to_string_lossy().trim_start_matches('/').to_owned();
-        let mut inode = 1;
-        let mut entry = |path: &Path, kind| {
-            inode += 1;
-            newc::Builder::new(&name(path))
-                .ino(inode)
-                .mode(0o755)
-                .set_mode_file_type(kind)
-        };
-        for path in &folders {
-            out = entry(path, ModeFileType::Directory)
-                .write(out, 0)
-                .finish()?;
-        }
-        for (path, source) in &files {
-            let octets = fs::read(source).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", source.display()))
-            })?;
-            let length = u32::try_from(octets.len()).map_err(io::Error::other)?;
-            let mut writer = entry(path, ModeFileType::Regular).write(out, length);
-            writer.write_all(&octets)?;
-            out = writer.finish()?;
-        }
-        newc::trailer(out)?.flush()
+    /// What the setup has made beside the kernels, in this folder.
+    pub(crate) fn beside(&self, folder: &str) -> PathBuf {
+        let target = self
+            .folder
+            .ancestors()
+            .nth(2)
+            .expect("the folder of the build");
+        target.join(folder)
     }
 }
 
+/// Writes an archive of these files (where they are in it, and where they come from) and folders, as a
+/// kernel unpacks it. Everybody may run all of them.
+pub(crate) fn write_archive(
+    files: &BTreeMap<PathBuf, PathBuf>,
+    folders: &[&str],
+    archive: &Path,
+) -> io::Result<()> {
+    let mut folders: BTreeSet<PathBuf> = folders.iter().map(PathBuf::from).collect();
+    for file in files.keys() {
+        folders.extend(file.ancestors().skip(1).map(Path::to_owned));
+    }
+    folders.remove(Path::new("/"));
+
+    let mut out = BufWriter::new(File::create(archive)?);
+    let name = |path: &Path| path.to_string_lossy().trim_start_matches('/').to_owned();
+    let mut inode = 1;
+    let mut entry = |path: &Path, kind| {
+        inode += 1;
+        newc::Builder::new(&name(path))
+            .ino(inode)
+            .mode(0o755)
+            .set_mode_file_type(kind)
+    };
+    for path in &folders {
+        out = entry(path, ModeFileType::Directory)
+            .write(out, 0)
+            .finish()?;
+    }
+    for (path, source) in files {
+        let octets = fs::read(source).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", source.display()))
+        })?;
+        let length = u32::try_from(octets.len()).map_err(io::Error::other)?;
+        let mut writer = entry(path, ModeFileType::Regular).write(out, length);
+        writer.write_all(&octets)?;
+        out = writer.finish()?;
+    }
+    newc::trailer(out)?.flush()
+}
+
 /// A running machine. It is ended when this is dropped.
-struct Machine {
+#[derive(Debug)]
+pub(crate) struct Machine {
     child: Child,
 }
 
 impl Machine {
-    fn is_running(&mut self) -> bool {
+    /// Emulates a machine that starts this kernel from this archive, with the words of `line` and the
+    /// devices that these options of qemu ask for.
+    pub(crate) fn start(kernel: &Kernel, archive: &Path, line: &str, devices: &[&str]) -> Self {
+        let child = Command::new("qemu-system-x86_64")
+            .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", MEMORY])
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-no-reboot",
+                "-display",
+                "none",
+            ])
+            .args(devices)
+            .arg("-kernel")
+            .arg(kernel.folder.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(archive)
+            .args(["-append", line])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("qemu-system-x86_64 does not run ({error}): run `make setup`")
+            });
+        Self { child }
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 }
@@ -353,7 +379,7 @@ impl Drop for Machine {
 }
 
 /// Adds the shared libraries that the program asks for, under their own paths.
-fn libraries(program: &Path, files: &mut BTreeMap<PathBuf, PathBuf>) {
+pub fn libraries(program: &Path, files: &mut BTreeMap<PathBuf, PathBuf>) {
     let text = output(Command::new("ldd").arg(program));
     let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
     files.extend(paths.map(|path| (PathBuf::from(path), PathBuf::from(path))));
@@ -366,7 +392,11 @@ fn stripped(program: &Path, folder: &Path) -> PathBuf {
     copy
 }
 
-fn find_tool(name: &str) -> PathBuf {
+/// Where a program of this name is, outside of `PATH`, in which an administrator's may be missing.
+///
+/// # Panics
+/// If it is not installed.
+pub fn find_tool(name: &str) -> PathBuf {
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .iter()
         .map(|folder| Path::new(folder).join(name))

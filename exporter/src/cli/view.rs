@@ -14,6 +14,7 @@ const FILTERS: &str = "\
 A FILTER is made of tests, joined by and, or, not and parentheses; and binds closer than or:
 
   10.0.0.1, 2001:db8::/32, src 10.0.0.0/8, dst 192.0.2.1   an address, or a network
+  net 10.0.0.0/8,192.0.2.0/24                              one of several
   port 53, src port 1024-65535, dst port 80,443            ports
   tcp, udp, icmp, icmp6, sctp, gre, ..., proto 89          a protocol
   ip, ip6, arp, ether 0x88cc                               an ethertype

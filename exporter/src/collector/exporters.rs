@@ -31,7 +31,7 @@ pub(super) struct Exporters {
 /// An Observation Domain of an exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sender {
-    /// Over UDP a Transport Session is a pair of sockets, and ours is one. `None`: a file does not
+    /// A Transport Session is a pair of sockets, and ours is one. `None`: a file does not
     /// tell.
     pub address: Option<SocketAddr>,
     /// Version of the protocol.
@@ -96,16 +96,37 @@ impl Exporters {
     /// Of messages that come over this transport: datagrams, or what a file holds.
     /// `apply_sampling`: flows have `packets_scaled` and `bytes_scaled`.
     pub fn over(transport: Transport, apply_sampling: bool) -> Self {
+        let decoder = Decoder::new(DecoderLimits::default()).over(transport);
         Self {
-            decoder: Decoder::new(DecoderLimits::default())
-                .over(transport)
-                .with_template_lifetime(TEMPLATE_LIFETIME_MS),
+            // Where nothing is lost, templates come once.
+            decoder: match transport {
+                Transport::Unreliable => decoder.with_template_lifetime(TEMPLATE_LIFETIME_MS),
+                Transport::Reliable => decoder,
+            },
             began: Instant::now(),
             domains: HashMap::new(),
             now: 0,
             summary: Summary::default(),
             apply_sampling,
         }
+    }
+
+    /// A connection begins: a Transport Session of which nothing is known.
+    pub fn begin(&mut self, source: SocketAddr) {
+        self.decoder.forget(&Some(source));
+        self.summary.connections += 1;
+    }
+
+    /// A connection was not taken.
+    pub fn refuse(&mut self, source: SocketAddr) {
+        tracing::debug!(%source, "too many connections");
+        self.summary.refused_connections += 1;
+    }
+
+    /// A connection is over, in order or not: its session is, too.
+    pub fn end(&mut self, source: SocketAddr, in_order: bool) {
+        self.decoder.forget(&Some(source));
+        self.summary.broken_connections += u64::from(!in_order);
     }
 
     /// Reads a message of a Transport Session: one with this address, or that of a file.

@@ -1,8 +1,9 @@
-//! The built-in collector: receives IPFIX, `NetFlow` v9 and v5 over UDP, from any number of exporters,
-//! prints the flows, and stores what it receives in an IPFIX File.
+//! The built-in collector: receives IPFIX, `NetFlow` v9 and v5 over UDP, or IPFIX over TCP and TLS, from
+//! any number of exporters, prints the flows, and stores what it receives in an IPFIX File.
 //!
 //! ```text
-//!  UDP -> Receiver -> Exporters::decode -+-> Storage             -> file
+//!  UDP ---------+
+//!  Connections -+-> Receiver -> Exporters::decode -+-> Storage             -> file
 //!                                        |                           |
 //!                                        +-> Exporters::flows        v
 //!                                                   |            Printer -> Exporters::decode, flows
@@ -15,6 +16,7 @@
 //! ends it. [`Storage`] is the file, [`Printer`] reads files.
 #![forbid(unsafe_code)]
 
+mod connections;
 mod csv;
 mod exporters;
 mod file;
@@ -29,15 +31,19 @@ mod trouble;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
+use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
+use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ipfix::Transport;
+use ipfix::{Origin, Transport};
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use connections::{Connections, Event};
 use exporters::{Exporters, Sender};
 use output::{Form, Writer};
 use rate::{Rate, Traffic};
@@ -45,6 +51,7 @@ use show::Shown;
 use trouble::Trouble;
 
 use crate::record::UnixTime;
+use crate::tls;
 
 pub use file::Printer;
 pub(crate) use output::Lines;
@@ -73,25 +80,88 @@ pub fn bind(address: SocketAddr) -> Result<Collector, BindError> {
         let socket = StdUdpSocket::from(socket);
         Ok(Collector {
             address: socket.local_addr()?,
-            socket,
+            socket: Listening::Datagrams(socket),
             storage: None,
             view: View::default(),
             show_rate: false,
         })
     };
-    bind().map_err(|error| BindError { address, error })
+    bind().map_err(|error| BindError {
+        address,
+        over: "UDP",
+        error,
+    })
 }
+
+/// Takes the socket that connections come to, by TLS where that is given.
+///
+/// Port 0 takes a free port; see [`Collector::local_addr`]. The address `[::]` takes IPv4 too.
+pub fn bind_connections(address: SocketAddr, tls: Option<Tls>) -> Result<Collector, BindError> {
+    let bind = || -> io::Result<Collector> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        // Connections of a collector before this one may linger.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let socket = StdTcpListener::from(socket);
+        Ok(Collector {
+            address: socket.local_addr()?,
+            socket: Listening::Connections(socket, tls.map(|tls| tls.0)),
+            storage: None,
+            view: View::default(),
+            show_rate: false,
+        })
+    };
+    bind().map_err(|error| BindError {
+        address,
+        over: "TCP",
+        error,
+    })
+}
+
+/// A certificate and a key for connections by TLS, and whether exporters need one.
+#[derive(Clone, Debug)]
+pub struct Tls(Arc<ServerConfig>);
+
+impl Tls {
+    /// From PEM files. With `ca`, exporters have to show a certificate that comes from one of those in it.
+    ///
+    /// # Errors
+    /// In one line: which file cannot be used, and why.
+    pub fn load(certificate: &Path, key: &Path, ca: Option<&Path>) -> Result<Self, String> {
+        let config = tls::server(certificate, key, ca).map_err(|problem| problem.to_string())?;
+        Ok(Self(config))
+    }
+}
+
+/// Connections that wait to be taken.
+const BACKLOG: i32 = 128;
 
 const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// A collector that has its socket.
 #[derive(Debug)]
 pub struct Collector {
-    socket: StdUdpSocket,
+    socket: Listening,
     address: SocketAddr,
     storage: Option<Storage>,
     view: View,
     show_rate: bool,
+}
+
+/// What it listens at.
+#[derive(Debug)]
+enum Listening {
+    Datagrams(StdUdpSocket),
+    Connections(StdTcpListener, Option<Arc<ServerConfig>>),
 }
 
 /// What is shown beside the flows, and how they are counted.
@@ -155,12 +225,16 @@ impl Collector {
         output: Output,
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<Ending> {
-        let (form, mut writer) = output.start()?;
-        let socket = UdpSocket::from_std(self.socket)?;
-        let mut receiver = Receiver {
+        let (form, writer) = output.start()?;
+        let transport = match &self.socket {
+            Listening::Datagrams(_) => Transport::Unreliable,
+            Listening::Connections(..) => Transport::Reliable,
+        };
+        let receiver = Receiver {
             datagram: vec![0; MAX_DATAGRAM].into_boxed_slice(),
             address: self.address,
-            exporters: Exporters::over(Transport::Unreliable, self.view.apply_sampling),
+            transport,
+            exporters: Exporters::over(transport, self.view.apply_sampling),
             trouble: Trouble::default(),
             shown: self.view.templates.then(Shown::default),
             rate: self.show_rate.then(|| (Rate::default(), Instant::now())),
@@ -169,33 +243,91 @@ impl Collector {
             form,
             printed: Vec::new(),
         };
-        let mut shutdown = pin!(shutdown);
-        let mut tick = interval(REPORT_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                result = &mut writer.result => {
-                    return output_ended(flatten(result), receiver.summary());
-                }
-                _ = tick.tick() => receiver.tick(),
-                permit = writer.chunks.reserve(), if !receiver.printed.is_empty() => {
-                    // An error means that the thread has ended; its result comes next.
-                    if let Ok(permit) = permit {
-                        permit.send(std::mem::take(&mut receiver.printed));
-                    }
-                }
-                ready = socket.readable(), if receiver.printed.len() < MAX_PRINTED => {
-                    ready?;
-                    receiver.receive(|buffer| socket.try_recv_from(buffer))?;
-                }
+        match self.socket {
+            Listening::Datagrams(socket) => {
+                let socket = UdpSocket::from_std(socket)?;
+                receive_datagrams(receiver, socket, writer, shutdown).await
+            }
+            Listening::Connections(listener, tls) => {
+                let connections = Connections::at(listener, tls)?;
+                receive_connections(receiver, connections, writer, shutdown).await
             }
         }
-        receiver.receive_rest(&socket.into_std()?)?;
-        receiver.clear_rate();
-        receiver.trouble.report();
-        receiver.finish(writer).await
     }
+}
+
+/// Receives datagrams until `shutdown` completes.
+async fn receive_datagrams(
+    mut receiver: Receiver,
+    socket: UdpSocket,
+    mut writer: Writer,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<Ending> {
+    let mut shutdown = pin!(shutdown);
+    let mut tick = interval(REPORT_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            result = &mut writer.result => {
+                return output_ended(flatten(result), receiver.summary());
+            }
+            _ = tick.tick() => receiver.tick(),
+            permit = writer.chunks.reserve(), if !receiver.printed.is_empty() => {
+                // An error means that the thread has ended; its result comes next.
+                if let Ok(permit) = permit {
+                    permit.send(std::mem::take(&mut receiver.printed));
+                }
+            }
+            ready = socket.readable(), if receiver.printed.len() < MAX_PRINTED => {
+                ready?;
+                receiver.receive(|buffer| socket.try_recv_from(buffer))?;
+            }
+        }
+    }
+    receiver.receive_rest(&socket.into_std()?)?;
+    receiver.clear_rate();
+    receiver.trouble.report();
+    receiver.finish(writer).await
+}
+
+/// Takes connections and what comes over them until `shutdown` completes.
+async fn receive_connections(
+    mut receiver: Receiver,
+    mut connections: Connections,
+    mut writer: Writer,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<Ending> {
+    let mut shutdown = pin!(shutdown);
+    let mut tick = interval(REPORT_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            result = &mut writer.result => {
+                return output_ended(flatten(result), receiver.summary());
+            }
+            _ = tick.tick() => receiver.tick(),
+            permit = writer.chunks.reserve(), if !receiver.printed.is_empty() => {
+                if let Ok(permit) = permit {
+                    permit.send(std::mem::take(&mut receiver.printed));
+                }
+            }
+            event = connections.next(), if receiver.printed.len() < MAX_PRINTED => {
+                receiver.event(event, &mut connections);
+            }
+        }
+    }
+    // What has come by now; exporters that go on sending are not waited for.
+    let end = Instant::now() + OUTPUT_GRACE;
+    while Instant::now() < end
+        && let Some(event) = connections.rest(REST_PATIENCE).await
+    {
+        receiver.event(event, &mut connections);
+    }
+    receiver.clear_rate();
+    receiver.trouble.report();
+    receiver.finish(writer).await
 }
 
 /// The largest datagram there is.
@@ -207,6 +339,8 @@ const MAX_PRINTED: usize = 1 << 20;
 /// What went wrong is told this often at most, and what is stored gets into the file this often at
 /// least.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long connections are silent before what has come is all.
+const REST_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a reader may take for the rest of the output.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
@@ -214,6 +348,7 @@ struct Receiver {
     datagram: Box<[u8]>,
     /// Where it listens.
     address: SocketAddr,
+    transport: Transport,
     exporters: Exporters,
     trouble: Trouble,
     shown: Option<Shown>,
@@ -234,7 +369,9 @@ impl Receiver {
     ) -> io::Result<bool> {
         for _ in 0..BATCH {
             match read(&mut self.datagram) {
-                Ok((length, source)) => self.message(length, source),
+                Ok((length, source)) => {
+                    self.message(length, source);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 // Left over from a message we never sent; no reason to stop.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
@@ -247,19 +384,50 @@ impl Receiver {
         Ok(true)
     }
 
-    /// Stores and prints the message in the buffer.
-    fn message(&mut self, length: usize, source: SocketAddr) {
+    /// Takes note of what happens at the connections. Those that go wrong are cut.
+    fn event(&mut self, event: Event, connections: &mut Connections) {
+        match event {
+            Event::Opened(source) => self.exporters.begin(source),
+            Event::Refused(source) => self.exporters.refuse(source),
+            Event::Message(source, message) => {
+                let length = message.len().min(self.datagram.len());
+                self.datagram[..length].copy_from_slice(&message[..length]);
+                if !self.message(length, source) {
+                    // RFC 7011 section 9.1.
+                    connections.cut(source);
+                    self.exporters.end(source, false);
+                }
+            }
+            Event::Closed(source, reason) => {
+                self.exporters.end(source, reason.is_none());
+                if let Some(reason) = reason {
+                    self.trouble.broken(source, reason);
+                }
+            }
+        }
+    }
+
+    /// Stores and prints the message in the buffer. Whether it was sound.
+    fn message(&mut self, length: usize, source: SocketAddr) -> bool {
         // A socket for both families shows IPv4 addresses mapped.
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let octets = &self.datagram[..length];
         let decoded = match self.exporters.decode(Some(source), octets) {
             Ok(decoded) => decoded,
-            Err(error) => return self.trouble.garbage(source, &error),
+            Err(error) => {
+                self.trouble.garbage(source, &error);
+                return false;
+            }
         };
+        let sound = decoded.errors().is_empty();
         self.trouble.note(source, &decoded);
         if let Some(storage) = &mut self.storage {
             let now = UnixTime::from(SystemTime::now());
-            storage.store(source, self.address, now, &decoded);
+            let origin = match self.transport {
+                Transport::Unreliable => Origin::udp(source, self.address),
+                Transport::Reliable => Origin::tcp(source, self.address),
+            };
+            storage.store(&origin, now, &decoded);
         }
         let sender = Sender::of(source, decoded.header());
         if let Some(shown) = &mut self.shown {
@@ -275,6 +443,7 @@ impl Receiver {
                 traffic.octets = traffic.octets.saturating_add(flow.bytes.unwrap_or(0));
                 self.form.line(flow, printed);
             });
+        sound
     }
 
     /// What is due once a second.
@@ -362,6 +531,8 @@ fn flatten<E>(result: Result<io::Result<()>, E>) -> io::Result<()> {
 pub struct BindError {
     /// The address that was wanted.
     pub address: SocketAddr,
+    /// `UDP` or `TCP`.
+    pub over: &'static str,
     /// What the system says.
     pub error: io::Error,
 }
@@ -369,12 +540,16 @@ pub struct BindError {
 impl fmt::Display for BindError {
     /// What, where, and what to do, in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
-        write!(f, "cannot listen on UDP {address}: ")?;
+        let Self {
+            address,
+            over,
+            error,
+        } = self;
+        write!(f, "cannot listen on {over} {address}: ")?;
         match error.kind() {
             ErrorKind::AddrInUse => write!(
                 f,
-                "the port is in use; stop the collector that listens there (ss -lunp shows it) or \
+                "the port is in use; stop the collector that listens there (ss -lntup shows it) or \
                  choose another port"
             ),
             ErrorKind::AddrNotAvailable => write!(

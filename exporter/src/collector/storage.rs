@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -92,20 +91,13 @@ impl<F: Target> Storage<F> {
         &self.path
     }
 
-    /// Takes a message that `exporter` sent to `collector`. It gets into the file at the next
+    /// Takes a message of this session. It gets into the file at the next
     /// [`flush`](Self::flush), or when there is much to write.
-    pub(super) fn store(
-        &mut self,
-        exporter: SocketAddr,
-        collector: SocketAddr,
-        now: UnixTime,
-        decoded: &Decoded<'_>,
-    ) {
+    pub(super) fn store(&mut self, origin: &Origin, now: UnixTime, decoded: &Decoded<'_>) {
         const MUCH: usize = 1 << 16;
-        let origin = Origin::udp(exporter, collector);
         let stored = self
             .writer
-            .store(&origin, now.millis(), decoded, &mut self.pending);
+            .store(origin, now.millis(), decoded, &mut self.pending);
         self.pending_counts.messages += stored.messages;
         self.pending_counts.records += stored.records;
         self.counts.lost_records += stored.too_long;
@@ -233,6 +225,8 @@ impl std::error::Error for CreateError {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use ipfix::{Decoder, DecoderLimits, FileReader, MessageDetails, Sequence};
 
     use super::*;
@@ -294,7 +288,11 @@ mod tests {
         let mut receive = |storage: &mut Storage<Disk>, number: u8| {
             let message = message(number, number == 0, number);
             let decoded = decoder.decode(&(), &message).unwrap();
-            storage.store(exporter, collector, UnixTime::from_millis(1000), &decoded);
+            storage.store(
+                &Origin::udp(exporter, collector),
+                UnixTime::from_millis(1000),
+                &decoded,
+            );
             storage.flush();
         };
         receive(&mut storage, 0);

@@ -22,6 +22,12 @@ pub struct Summary {
     pub unknown_template_sets: u64,
     /// Datagrams that are no message, or broken ones.
     pub garbage: u64,
+    /// Connections that were taken; none over UDP.
+    pub connections: u64,
+    /// Connections that were not, because there were too many.
+    pub refused_connections: u64,
+    /// Connections that ended for what came over them, or within a message.
+    pub broken_connections: u64,
     /// What became of it in the file, if it is stored.
     pub storage: Option<StorageSummary>,
     /// From whom something is missing: the first ones, as many as are told.
@@ -65,6 +71,9 @@ impl AddAssign for Summary {
         self.missing += other.missing;
         self.unknown_template_sets += other.unknown_template_sets;
         self.garbage += other.garbage;
+        self.connections += other.connections;
+        self.refused_connections += other.refused_connections;
+        self.broken_connections += other.broken_connections;
         for Gap { exporter, missing } in other.gaps {
             self.gap(&exporter, missing);
         }
@@ -82,6 +91,9 @@ impl fmt::Display for Summary {
             missing,
             unknown_template_sets,
             garbage,
+            connections,
+            refused_connections,
+            broken_connections,
             storage,
             gaps,
         } = self;
@@ -94,6 +106,13 @@ impl fmt::Display for Summary {
              records: {options_records}, missing by sequence: {missing}, sets without template: \
              {unknown_template_sets}, garbage: {garbage}"
         )?;
+        if *connections > 0 || *refused_connections > 0 {
+            write!(
+                f,
+                ", connections: {connections}, broken: {broken_connections}, refused: \
+                 {refused_connections}"
+            )?;
+        }
         storage.map_or(Ok(()), |storage| write!(f, ", {storage}"))
     }
 }

@@ -10,6 +10,8 @@ use ipfix::{DecodeError, Decoded};
 pub(super) struct Trouble {
     garbage: u64,
     last_garbage: Option<(SocketAddr, DecodeError)>,
+    broken: u64,
+    last_broken: Option<(SocketAddr, String)>,
     unknown: u64,
     /// From whom, the domain and the id of the template.
     last_unknown: Option<(SocketAddr, u32, u16)>,
@@ -20,6 +22,12 @@ impl Trouble {
     pub fn garbage(&mut self, source: SocketAddr, error: &DecodeError) {
         self.garbage += 1;
         self.last_garbage = Some((source, *error));
+    }
+
+    /// Notes a connection that ended otherwise than in order.
+    pub fn broken(&mut self, source: SocketAddr, reason: String) {
+        self.broken += 1;
+        self.last_broken = Some((source, reason));
     }
 
     /// Notes what of a message cannot be read.
@@ -50,7 +58,14 @@ impl Trouble {
             let count = self.garbage;
             let _ = write!(
                 line,
-                "datagrams that cannot be read: {count} (the last from {source}: {error})"
+                "messages that cannot be read: {count} (the last from {source}: {error})"
+            );
+        }
+        if let Some((source, reason)) = &self.last_broken {
+            let (gap, count) = (if line.is_empty() { "" } else { "; " }, self.broken);
+            let _ = write!(
+                line,
+                "{gap}connections that broke: {count} (the last from {source}: {reason})"
             );
         }
         if let Some((source, domain, template_id)) = &self.last_unknown {
@@ -87,11 +102,12 @@ mod tests {
         ];
         let decoded = decoder.decode(&3, &message).unwrap();
         trouble.note(source(3), &decoded);
+        trouble.broken(source(4), "it ended within a message".to_owned());
         assert_eq!(
             trouble.line().unwrap(),
-            "datagrams that cannot be read: 2 (the last from 127.0.0.1:2: octet 0: message header: \
+            "messages that cannot be read: 2 (the last from 127.0.0.1:2: octet 0: message header: \
              version 18245 is not 10 (IPFIX), 9 (NetFlow v9) or 5 (NetFlow v5) (RFC 7011 section \
-             3.1)); data sets whose template has not come yet: 1 (the last from 127.0.0.1:3, domain \
+             3.1)); connections that broke: 1 (the last from 127.0.0.1:4: it ended within a message); data sets whose template has not come yet: 1 (the last from 127.0.0.1:3, domain \
              5, template 256)"
         );
         trouble.report();

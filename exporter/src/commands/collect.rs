@@ -7,9 +7,9 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use crate::cli::CollectArgs;
-use crate::collector::{self, Ending, Output, Printer, Storage, View};
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::cli::{CollectArgs, ListenAt};
+use crate::collector::{self, Ending, Output, Printer, Storage, Tls, View};
+use crate::config::{Log, LogFormat, LogLevel, Transport};
 
 /// Receives flows, or reads them from files; prints them, and a summary on stderr at the end. Ends in
 /// silence when nobody reads stdout any more.
@@ -43,8 +43,27 @@ fn shows_rate(args: &CollectArgs) -> bool {
 
 /// Receives until SIGINT or SIGTERM.
 fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
-    let mut collector = collector::bind(args.listen)
-        .map_err(|error| Failure::Failed(format!("{error} (--listen ADDR:PORT)")))?;
+    let ListenAt { transport, address } = args.listen;
+    let certificate = (&args.tls_certificate, &args.tls_key);
+    let bound = match (transport, certificate) {
+        (Transport::Udp, (None, _)) => collector::bind(address),
+        (Transport::Tcp, (None, _)) => collector::bind_connections(address, None),
+        (Transport::Tls, (Some(certificate), Some(key))) => {
+            let tls = Tls::load(certificate, key, args.tls_ca.as_deref())
+                .map_err(|error| Failure::Failed(format!("{error} (--tls-...)")))?;
+            collector::bind_connections(address, Some(tls))
+        }
+        (Transport::Tls, _) => {
+            let text = "--listen tls:... needs --tls-certificate and --tls-key";
+            return Err(Failure::Failed(text.to_owned()));
+        }
+        (Transport::Udp | Transport::Tcp, _) => {
+            let text = "--tls-certificate needs --listen tls:ADDR:PORT";
+            return Err(Failure::Failed(text.to_owned()));
+        }
+    };
+    let mut collector =
+        bound.map_err(|error| Failure::Failed(format!("{error} (--listen ADDR:PORT)")))?;
     if let Some(path) = &args.write {
         let storage = Storage::create(path, args.force)
             .map_err(|error| Failure::Failed(format!("{error} (--write FILE)")))?;
@@ -58,7 +77,12 @@ fn receive(args: &CollectArgs, output: Output) -> Result<(), Failure> {
     let ending = runtime.block_on(async {
         let shutdown = shutdown_signal()
             .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
-        tracing::info!(address = %collector.local_addr(), "listening for IPFIX, NetFlow v9 and v5");
+        let address = collector.local_addr();
+        match transport {
+            Transport::Udp => tracing::info!(%address, "listening for IPFIX, NetFlow v9 and v5"),
+            Transport::Tcp => tracing::info!(%address, "listening for IPFIX over TCP"),
+            Transport::Tls => tracing::info!(%address, "listening for IPFIX by TLS"),
+        }
         collector
             .run(output, shutdown)
             .await

@@ -4,7 +4,7 @@ use super::Failure;
 use crate::cli::DetachArgs;
 use crate::ledger::Count;
 use crate::observe::succession::{Detached, detach};
-use crate::observe::{Account, Links, ReadOut};
+use crate::observe::{Account, Links, Namespace, ReadOut};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,11 +12,20 @@ use std::path::Path;
 pub fn run(args: &DetachArgs) -> Result<(), Failure> {
     let failed = |error: crate::observe::Error| Failure::Failed(error.to_string());
     let pin_dir = super::daemon_of(&args.config)?.pin_dir;
-    let interfaces = super::runtime()?
-        .block_on(async { Links::connect()?.list().await })
-        .map_err(failed)?;
+    // Where a namespace is gone, its devices are, and what was attached to them.
+    let namespace = match super::namespace_of(&args.config) {
+        Some(name) => Namespace::open(&Namespace::path_of(&name)).map_err(failed)?,
+        None => Namespace::Own,
+    };
+    let interfaces = if namespace == Namespace::Nowhere {
+        Vec::new()
+    } else {
+        super::runtime()?
+            .block_on(async { Links::connect(&namespace)?.list().await })
+            .map_err(failed)?
+    };
     let indices: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-    let detached = detach(&pin_dir, &indices).map_err(failed)?;
+    let detached = detach(&pin_dir, &namespace, &indices).map_err(failed)?;
     if detached.elsewhere {
         super::say(
             &"warning: the exporter was in another network namespace; if it had filters on clsact qdiscs, they are there still (tc filter del)",

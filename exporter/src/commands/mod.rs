@@ -179,6 +179,11 @@ fn daemon_of(file: &ConfigFile) -> Result<Daemon, Failure> {
     Ok(daemon)
 }
 
+/// The network namespace of a configuration, as far as it can be read.
+fn namespace_of(file: &ConfigFile) -> Option<String> {
+    file.sources().load().ok()?.config.observation.namespace
+}
+
 /// Asks the exporter that runs.
 fn ask<T: DeserializeOwned>(daemon: &Daemon, question: Question) -> Result<T, Failure> {
     small_runtime()?

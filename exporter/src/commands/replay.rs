@@ -106,7 +106,10 @@ pub(super) fn resolve(
     target: &config::Target,
     protocol: config::Protocol,
 ) -> Result<SocketAddr, Failure> {
-    let port = target.port.unwrap_or(config::default_port(protocol)).get();
+    let port = target
+        .port
+        .unwrap_or(config::default_port(protocol, config::Transport::Udp))
+        .get();
     let name = match &target.host {
         Host::Address(address) => return Ok(SocketAddr::new(*address, port)),
         Host::Name(name) => name,

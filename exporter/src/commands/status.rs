@@ -82,6 +82,9 @@ fn table(status: &Value, terminal: Option<u16>) -> String {
         status["kernel"]["octets"].as_u64().unwrap_or(0) / 1024
     );
     let kernel = &status["kernel"];
+    if let Some(filter) = kernel["filter"].as_str() {
+        let _ = writeln!(text, "filter: {}", shortened(filter));
+    }
     let number = |key: &str| kernel[key].as_u64().unwrap_or(0);
     if number("handovers") + number("crashes") > 0 {
         let _ = writeln!(
@@ -97,33 +100,98 @@ fn table(status: &Value, terminal: Option<u16>) -> String {
         );
     }
     interfaces_and_collectors(&mut text, status, terminal);
+    connections(&mut text, status, terminal);
     configuration(&mut text, &status["configuration"]);
     text
+}
+
+/// The beginning of a filter that is long, on one line.
+fn shortened(filter: &str) -> String {
+    const MOST: usize = 200;
+    let line: String = filter.split_whitespace().collect::<Vec<_>>().join(" ");
+    let length = line.chars().count();
+    if length <= MOST {
+        return line;
+    }
+    let beginning: String = line.chars().take(MOST).collect();
+    format!("{beginning}… ({length} characters; `ebpfix check --print` has them all)")
 }
 
 fn words(value: &Value) -> String {
     value.as_str().unwrap_or("-").to_owned()
 }
 
+/// `10 Gb/s`, and `half` where it is not both ways at once.
+fn speed(interface: &Value) -> String {
+    if interface["up"] == false {
+        return "down".to_owned();
+    }
+    let Some(bits) = interface["speed_bits_per_second"].as_u64() else {
+        return "-".to_owned();
+    };
+    let (whole, thousandths, unit) = if bits >= 1_000_000_000 {
+        (bits / 1_000_000_000, bits / 1_000_000 % 1000, "Gb/s")
+    } else {
+        (bits / 1_000_000, bits / 1000 % 1000, "Mb/s")
+    };
+    let mut text = whole.to_string();
+    if thousandths > 0 {
+        let _ = write!(
+            text,
+            ".{}",
+            format!("{thousandths:03}").trim_end_matches('0')
+        );
+    }
+    let half = if interface["duplex"] == "half" {
+        " half"
+    } else {
+        ""
+    };
+    format!("{text} {unit}{half}")
+}
+
+/// What an operator says of an interface, made fit for a terminal.
+fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
 fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option<u16>) {
     text.push('\n');
+    if let Some(namespace) = status["namespace"]["name"].as_str() {
+        let waited_for = if status["namespace"]["present"] == false {
+            " (not there; it is waited for)"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "network namespace {}{waited_for}",
+            on_one_line(namespace)
+        );
+    }
     columns(
         text,
         terminal,
         &[
             ("interface", 0),
             (">index", 3),
+            ("kind", 4),
+            (">speed", 5),
             ("ingress", 0),
             ("egress", 0),
             (">reattached", 2),
+            ("alias", 6),
         ],
         list(&status["interfaces"]).map(|interface| {
             vec![
                 words(&interface["name"]),
                 interface["index"].to_string(),
+                words(&interface["kind"]),
+                speed(interface),
                 words(&interface["ingress"]),
                 words(&interface["egress"]),
                 interface["reattached"].to_string(),
+                on_one_line(interface["alias"].as_str().unwrap_or_default()),
             ]
         }),
     );
@@ -145,7 +213,10 @@ fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option
         list(&status["collectors"]).map(|collector| {
             vec![
                 words(&collector["name"]),
-                words(&collector["protocol"]),
+                match collector["transport"].as_str() {
+                    None | Some("udp") => words(&collector["protocol"]),
+                    Some(transport) => format!("{}/{transport}", words(&collector["protocol"])),
+                },
                 words(&collector["address"]),
                 collector["messages"].to_string(),
                 collector["records"].to_string(),
@@ -155,6 +226,56 @@ fn interfaces_and_collectors(text: &mut String, status: &Value, terminal: Option
                 words(&collector["last_error"]),
             ]
         }),
+    );
+}
+
+/// Of collectors that are connected to, how it is with that.
+fn connections(text: &mut String, status: &Value, terminal: Option<u16>) {
+    let connected = |collector: &&Value| !collector["connection"].is_null();
+    if list(&status["collectors"]).find(connected).is_none() {
+        return;
+    }
+    text.push('\n');
+    columns(
+        text,
+        terminal,
+        &[
+            ("connection", 0),
+            ("state", 0),
+            ("since", 2),
+            (">made", 1),
+            (">failed", 0),
+            (">octets waiting", 3),
+            (">records unacknowledged", 0),
+            ("by", 4),
+        ],
+        list(&status["collectors"])
+            .filter(connected)
+            .map(|collector| {
+                let connection = &collector["connection"];
+                let number = |value: &Value| value.as_u64().unwrap_or(0);
+                let failures = connection["failures"].as_object();
+                let failed: u64 = failures.into_iter().flatten().map(|(_, n)| number(n)).sum();
+                let tls = &connection["tls"];
+                vec![
+                    words(&collector["name"]),
+                    words(&connection["state"]),
+                    match number(&connection["since_ms"]) {
+                        0 => "-".to_owned(),
+                        since => UnixTime::from_millis(since).to_string(),
+                    },
+                    connection["made"].to_string(),
+                    failed.to_string(),
+                    connection["waiting_octets"].to_string(),
+                    collector["unacknowledged_records"].to_string(),
+                    if tls.is_null() {
+                        words(&collector["transport"])
+                    } else {
+                        let (version, cipher) = (words(&tls["version"]), words(&tls["cipher"]));
+                        format!("{version} {cipher} {}", words(&tls["server_name"]))
+                    },
+                ]
+            }),
     );
 }
 
@@ -263,10 +384,20 @@ mod tests {
                 "crashes": 1, "taking_over": false,
             },
             "interfaces": [
-                {"name": "eth0", "index": 2, "ingress": "tcx", "egress": "clsact", "reattached": 0},
+                {
+                    "name": "eth0", "index": 2, "ingress": "tcx", "egress": "clsact", "reattached": 0,
+                    "kind": "physical", "alias": "", "up": true,
+                    "speed_bits_per_second": 2_500_000_000_u64, "duplex": "full",
+                },
                 {
                     "name": "wan-uplink-0015", "index": 1234, "ingress": "tcx", "egress": null,
-                    "reattached": 12,
+                    "reattached": 12, "kind": "vlan", "alias": "to the\u{1b}north", "up": true,
+                    "speed_bits_per_second": 10_000_000, "duplex": "half",
+                },
+                {
+                    "name": "tun0", "index": 5, "ingress": "tcx", "egress": "tcx", "reattached": 0,
+                    "kind": "tun", "alias": "", "up": false, "speed_bits_per_second": null,
+                    "duplex": null,
                 },
             ],
             "collectors": [
@@ -295,9 +426,10 @@ lost: export_queue_full                  100                   10000
 flows 17 of 131072, log 3 of 131072 records, kernel memory 10240 KiB
 tables taken over from an exporter before: 2 handed over, 1 not
 
-interface        index  ingress  egress  reattached
-eth0                 2  tcx      clsact           0
-wan-uplink-0015   1234  tcx      -               12
+interface        index  kind             speed  ingress  egress  reattached  alias
+eth0                 2  physical      2.5 Gb/s  tcx      clsact           0
+wan-uplink-0015   1234  vlan      10 Mb/s half  tcx      -               12  to the?north
+tun0                 5  tun               down  tcx      tcx              0
 
 collector                 protocol    address                                        messages  records  held  lost  refused  last error
 noc                       ipfix       192.0.2.10:4739                                    1200    17000     9     0        0  -
@@ -313,6 +445,42 @@ the one with a long name  netflow-v9  [2001:db8:1234:5678:9abc:def0:1234:5678]:2
             narrow.contains("\ncollector                 records  held  lost\n"),
             "{narrow}"
         );
+    }
+
+    #[test]
+    fn connections_have_a_table_of_their_own() {
+        let failures = |closed| json!({"connect": 1, "tls": 0, "closed": closed});
+        let collector = |name, transport, connection| {
+            json!({
+                "name": name, "protocol": "ipfix", "transport": transport,
+                "unacknowledged_records": 40, "connection": connection,
+            })
+        };
+        let status = json!({"collectors": [
+            collector("noc", "udp", Value::Null),
+            collector("lab", "tcp", json!({
+                "state": "connecting", "since_ms": 0, "made": 0, "failures": failures(0),
+                "waiting_octets": 0, "tls": null,
+            })),
+            collector("far", "tls", json!({
+                "state": "connected", "since_ms": 1_795_536_420_123_u64, "made": 3,
+                "failures": failures(2), "waiting_octets": 4242,
+                "tls": {
+                    "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",
+                    "server_name": "collector.example",
+                },
+            })),
+        ]});
+        let text = table(&status, None);
+        assert!(text.contains("\nlab        ipfix/tcp "), "{text}");
+        let expected = "
+connection  state       since                     made  failed  octets waiting  records unacknowledged  by
+lab         connecting  -                            0       1               0                      40  tcp
+far         connected   2026-11-24T16:07:00.123Z     3       3            4242                      40  TLSv1.3 TLS_AES_256_GCM_SHA384 collector.example
+";
+        assert!(text.contains(expected), "{text}");
+        let udp = json!({"collectors": [collector("noc", "udp", Value::Null)]});
+        assert!(!table(&udp, None).contains("connection"));
     }
 
     #[test]

@@ -12,10 +12,11 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use super::kind::{
-    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, Integer, Kind,
-    Listen, Mismatch, Name, OneOf, Patterns, PowerOfTwo, Spanned, Time,
+    Address, CollectorAddress, Device, DirectionList, Directory, ElementList, FilePath, FilterText,
+    Integer, Kind, Listen, Mismatch, Name, NetworkNamespace, OneOf, Patterns, PowerOfTwo,
+    ServerIdentity, Spanned, Time,
 };
-use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp};
+use super::types::{Attach, Directions, Interfaces, LogFormat, LogLevel, NonIp, Transport};
 use super::{DuplicatesMode, Protocol, Timestamps};
 
 /// A key, its kind `K`, and what its absence means `P`.
@@ -164,11 +165,15 @@ keys! {
         DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (default 1),
             "Observation Domain ID (NetFlow v9: source ID) in every message. Give each exporter its own: some collectors tell exporters apart by it alone.";
         INTERFACES "interfaces": Patterns = Patterns, (default Interfaces::all_but_loopback()),
-            "Names or globs (*, ?, [a-z]) of the interfaces to observe; \"!\" excludes, in any order. New interfaces are taken as they appear.";
+            "The interfaces to observe, by name or glob (*, ?, [a-z]), by kind (\"kind:physical\", \"kind:vlan\", \"kind:bridge\", \"kind:veth\", \"kind:tunnel\" and the kernel's other words, as ip -d link has them) or by alias (\"alias:uplink*\"); \"!\" excludes, in any order. New interfaces are taken as they appear.";
+        NAMESPACE "namespace": NetworkNamespace = NetworkNamespace, (optional "the exporter's own", "\"blue\""),
+            "The network namespace whose interfaces are observed, by name (ip netns) or path; it is waited for, and followed when it is made anew. Collectors, metrics and control socket stay in the exporter's own. Takes CAP_SYS_ADMIN. For several namespaces run an exporter for each, with daemon.run-dir and daemon.pin-dir of its own.";
         DIRECTIONS "directions": DirectionList = DirectionList, (default Directions::Both),
             "Observe packets as they enter the host, as they leave it, or both.";
         SAMPLING "sampling": Integer<NonZeroU32> = Integer { min: NonZeroU32::MIN, max: NonZeroU32::MAX }, (default one_in(1)),
             "Observe 1 in this many packets, at random; 1 observes all. Collectors are told.";
+        FILTER "filter": FilterText = FilterText, (optional "everything", "\"not (net 10.0.0.0/8 and port 53)\""),
+            "Which packets are counted: an expression as `ebpfix flows` takes it, over addresses, ports, protocol, ethertype, VLAN, MAC addresses and direction; or a list of them, of which one has to be met. The kernel leaves out the others, after sampling, and counts them (filtered).";
         ATTACH "attach": OneOf<Attach> = OneOf(&[("auto", Attach::Auto), ("tcx", Attach::Tcx), ("clsact", Attach::Clsact)]), (default Attach::Auto),
             "How to attach to interfaces: \"tcx\" (kernel 6.6 and later), \"clsact\" (any kernel), or \"auto\", which is tcx where there is one. Takes effect at a start, not at a reload.";
         NON_IP "non-ip": OneOf<NonIp> = OneOf(&[("count", NonIp::Count), ("flow", NonIp::Flow)]), (default NonIp::Count),
@@ -198,37 +203,47 @@ keys! {
         NAME "name": Name = Name, (optional "the address", "\"noc\""),
             "What logs and statistics call this collector; no two have the same name.";
         ADDRESS "address": CollectorAddress = CollectorAddress, (required "\"192.0.2.10:4739\""),
-            "Where it listens. Without a port: 4739 for ipfix, 2055 for netflow-v9 and netflow-v5.";
+            "Where it listens. Without a port: 4739 for ipfix, by tls 4740; 2055 for netflow-v9 and netflow-v5.";
         PROTOCOL "protocol": OneOf<Protocol> = OneOf(&[("ipfix", Protocol::Ipfix), ("netflow-v9", Protocol::NetflowV9), ("netflow-v5", Protocol::NetflowV5)]), (default Protocol::Ipfix),
             "What it understands. NetFlow v5 has a record for IPv4 alone: what is not sent to another collector is counted as lost (not_in_protocol). It tells interfaces up to 65535, sampling up to 16383, and the domain in 16 bits (engine type and ID).";
+        TRANSPORT "transport": OneOf<Transport> = OneOf(&[("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)]), (default Transport::Udp),
+            "What carries the messages; \"tcp\" and \"tls\" are for ipfix only. A connection that breaks, or in which the collector takes nothing for a minute, is made anew, at first after half a second and at last every 30 seconds; each begins with templates and counts from 0. Records wait for it in the queue. Nothing is sent twice: what was on its way when a connection broke may have arrived or not, and is counted as such (unacknowledged).";
+        CA "ca": FilePath = FilePath, (optional "the system's certificates", "\"/etc/ebpfix/tls/ca.pem\""),
+            "With tls: PEM file of the certificates that the collector's must come from. This file and those of certificate and key are read for each connection: a renewed one is used from the next on.";
+        CERTIFICATE "certificate": FilePath = FilePath, (optional "the collector is shown none", "\"/etc/ebpfix/tls/exporter.pem\""),
+            "With tls: PEM file of the certificate to show to the collector, and after it those between it and the collector's trust. RFC 7011 wants both sides to have one.";
+        KEY "key": FilePath = FilePath, (optional "none, like certificate", "\"/etc/ebpfix/tls/exporter.key\""),
+            "With tls: PEM file of the private key of certificate, without a password. The exporter's user has to be able to read it, and only its owner and group may.";
+        SERVER_NAME "server-name": ServerIdentity = ServerIdentity, (optional "the host of address", "\"collector.example\""),
+            "With tls: the name, or IP address, that the collector's certificate has to be for (subjectAltName).";
         ELEMENTS "elements": ElementList = ElementList, (optional "the elements that every known collector reads whole", "[\"sourceIPv4Address\", \"destinationIPv4Address\", \"sourceIPv6Address\", \"destinationIPv6Address\", \"sourceTransportPort\", \"destinationTransportPort\", \"protocolIdentifier\", \"packetDeltaCount/4\", \"octetDeltaCount/4\", \"flowStartMilliseconds\", \"flowEndMilliseconds\"]"),
             "What a record tells, in this order, by IANA's names; not with netflow-v5. A record has those of the list that apply to it: of IPv4 or IPv6, of ICMP, of packets that entered (sourceMacAddress and the like) or left (post...); name both of a pair. The address of this exporter is all zero in the element of the other family. A slash and a number after a name give its length in octets, where it can have another than the usual one: octetDeltaCount and packetDeltaCount 4 to 8 (usually 8), tcpControlBits 1 or 2 (usually 1), deltaFlowCount 1 to 8 (usually 8), observationPointId 4 to 8 (usually 8), interfaceName 15 to 255 (usually variable, in NetFlow v9 16), paddingOctets 1 to 255 (must be given). What a shorter count cannot hold is sent as several records, to every collector: no octet is lost. There are: sourceIPv4Address, destinationIPv4Address, sourceIPv6Address, destinationIPv6Address, sourceTransportPort, destinationTransportPort, protocolIdentifier, ipVersion, icmpTypeCodeIPv4, icmpTypeCodeIPv6, icmpTypeIPv4, icmpCodeIPv4, icmpTypeIPv6, icmpCodeIPv6, flowId, octetDeltaCount, packetDeltaCount, deltaFlowCount, flowStartSeconds, flowEndSeconds, flowStartMilliseconds, flowEndMilliseconds, flowStartMicroseconds, flowEndMicroseconds, flowStartNanoseconds, flowEndNanoseconds, flowStartSysUpTime, flowEndSysUpTime, systemInitTimeMilliseconds, flowDurationMilliseconds, flowDurationMicroseconds, flowEndReason, ipClassOfService, postIpClassOfService, ipDiffServCodePoint, postIpDiffServCodePoint, ipPrecedence, postIpPrecedence, tcpControlBits, minimumTTL, maximumTTL, ingressInterface, egressInterface, interfaceName, flowDirection, observationPointId, sourceMacAddress, destinationMacAddress, postSourceMacAddress, postDestinationMacAddress, vlanId, postVlanId, dot1qVlanId, postDot1qVlanId, dot1qCustomerVlanId, postDot1qCustomerVlanId, ethernetType, exporterIPv4Address, exporterIPv6Address, meteringProcessId, exportingProcessId, samplingInterval, samplingAlgorithm, samplerMode, samplerRandomInterval, samplingProbability, paddingOctets.";
         RESOLVE_INTERVAL "resolve-interval": Time = Time { min: Duration::from_secs(1), max: DAY }, (default Duration::from_mins(1)),
-            "A host name is looked up this often. Datagrams go to another address once the one in use is no longer among the answers; a resolver that fails or does not answer changes nothing.";
+            "A host name is looked up this often. Messages go to another address once the one in use is no longer among the answers; a resolver that fails or does not answer changes nothing.";
         SOURCE_ADDRESS "source-address": Address = Address, (optional "the address of the way to the collector", "\"192.0.2.1\""),
             "The address to send from. Many collectors know exporters by it.";
         SOURCE_PORT "source-port": Integer<NonZeroU16> = Integer { min: NonZeroU16::MIN, max: NonZeroU16::MAX }, (optional "a free port, kept while the exporter runs", "49739"),
-            "The UDP port to send from.";
+            "The UDP port to send from. Connections (tcp, tls) have a free one each.";
         SOURCE_INTERFACE "source-interface": Device = Device, (optional "that of the way to the collector", "\"mgmt0\""),
             "The interface to send by, or the VRF device whose routes apply (SO_BINDTODEVICE).";
         DSCP "dscp": Integer<u8> = Integer { min: 0, max: 63 }, (default 0),
-            "The differentiated services code point of datagrams to this collector, such as 16 (CS2), which RFC 4594 has for network management.";
+            "The differentiated services code point of packets to this collector, such as 16 (CS2), which RFC 4594 has for network management.";
         TTL "ttl": Integer<u8> = Integer { min: 1, max: u8::MAX }, (optional "the system's, and 1 to a multicast group", "16"),
-            "The time to live (hop limit) of datagrams to this collector.";
+            "The time to live (hop limit) of packets to this collector.";
         BALANCE "balance": Name = Name, (optional "it gets everything", "\"pair\""),
             "Collectors that have the same name here share the flows: each flow goes to one of them, the two directions of a conversation to the same one, whatever the interface. One that is away keeps its share, which waits for it. Other collectors get everything besides.";
         FAILOVER "failover": Name = Name, (optional "it is always in use", "\"pair\""),
-            "Of collectors that have the same name here one gets everything: the first in this file that is well. One is not when sending fails, or when it was heard to refuse (ICMP) in the last 3 seconds; it is sent templates meanwhile, to find out (by NetFlow v5, which has none, after these seconds flows again). What waits for one that is not well goes on waiting for it. With balance the key means nothing.";
+            "Of collectors that have the same name here one gets everything: the first in this file that is well. One is not when sending fails, or when it was heard to refuse (ICMP) in the last 3 seconds, or by tcp and tls when it is not connected or took nothing for 5 seconds; by udp it is sent templates meanwhile, to find out (by NetFlow v5, which has none, after these seconds flows again). What waits for one that is not well goes on waiting for it. With balance the key means nothing.";
         DOMAIN_ID "domain-id": Integer<u32> = Integer { min: 0, max: u32::MAX }, (optional "observation.domain-id", "1"),
             "Observation Domain ID towards this collector only.";
         TEMPLATE_INTERVAL "template-interval": Time = Time { min: Duration::from_secs(1), max: DAY }, (default Duration::from_mins(1)),
-            "Templates are sent again this often: a collector that starts later understands nothing before.";
+            "Templates are sent again this often: a collector that starts later understands nothing before. By tcp and tls they are sent once, at the start of each connection, and these two keys mean nothing.";
         TEMPLATE_MESSAGES "template-messages": Integer<u32> = Integer { min: 0, max: 1_000_000 }, (default 1000),
             "Templates are also sent again after this many messages; 0: by time only. 1000 cost less than a thousandth of the traffic, and a busy exporter's collector is without them for seconds, not a minute.";
-        MAX_MESSAGE_SIZE "max-message-size": Integer<u16> = Integer { min: 512, max: 65_507 }, (optional "what the path's MTU holds", "1400"),
-            "Octets of a message at most, without IP and UDP headers. What exceeds the path's MTU is sent in fragments.";
+        MAX_MESSAGE_SIZE "max-message-size": Integer<u16> = Integer { min: 512, max: u16::MAX }, (optional "what the path's MTU holds; by tcp and tls 16384", "1400"),
+            "Octets of a message at most, without IP and UDP headers; by udp 65507 at most, and what exceeds the path's MTU is sent in fragments.";
         RATE_LIMIT "rate-limit": Integer<u32> = Integer { min: 0, max: u32::MAX }, (default 0),
-            "Flow records sent per second at most; 0: what the receive buffer of a collector takes that was not tuned, about half a million. More than that is sent only where it is said here. What finds no room in the queue (262144 records) is counted as lost (export_queue_full).";
+            "Flow records sent per second at most; 0: by udp what the receive buffer of a collector takes that was not tuned, about half a million, by tcp and tls what the collector takes. By udp more than that is sent only where it is said here. What finds no room in the queue (262144 records) is counted as lost (export_queue_full).";
     }
     metrics false "Statistics for Prometheus." {
         LISTEN "listen": Listen = Listen, (optional "no listener", "\"127.0.0.1:9464\""),

@@ -7,10 +7,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use toml::de::DeValue;
 
-use super::types::{Directions, InterfacePattern, Interfaces, Target};
+use super::types::{Directions, InterfacePattern, Interfaces, InvalidPattern, Target};
 use crate::export::columns::{COLUMNS, Column, Elements, Listed};
+use crate::filter::{FilterError, KernelFilter};
+use crate::observe::KindName;
 
 /// A value as it stands in the file.
 pub type Spanned<'i> = toml::Spanned<DeValue<'i>>;
@@ -176,14 +179,50 @@ impl<T: Copy + PartialEq + Sync> Kind for OneOf<T> {
     }
 }
 
-/// The patterns of interface names.
+/// The patterns of interfaces.
 pub struct Patterns;
+
+impl Patterns {
+    /// An item of the list, or what is wrong with it.
+    fn item(value: &Spanned<'_>) -> Result<InterfacePattern, Mismatch> {
+        let a_pattern = || "an interface name, a glob such as \"eth*\", \"kind:\" and a kind, or \"alias:\" and a glob";
+        let Some(text) = value.get_ref().as_str() else {
+            return Err(Mismatch {
+                expected: Some(a_pattern().to_owned()),
+                ..Mismatch::of(value)
+            });
+        };
+        text.parse().map_err(|error| {
+            let mismatch = Mismatch::of(value);
+            match error {
+                InvalidPattern::Glob => Mismatch {
+                    expected: Some(a_pattern().to_owned()),
+                    ..mismatch
+                },
+                InvalidPattern::Kind => {
+                    let (before, kind) = text.split_at(text.find(':').map_or(0, |colon| colon + 1));
+                    let known: Vec<_> = KindName::all().map(KindName::name).collect();
+                    let hint = likeliest(kind, known.iter().copied(), NEAR)
+                        .map_or_else(String::new, |known| {
+                            format!("; did you mean \"{before}{known}\"?")
+                        });
+                    Mismatch {
+                        expected: Some(format!("\"kind:\" and one of {}", known.join(", "))),
+                        found: mismatch.found.clone() + &hint,
+                        ..mismatch
+                    }
+                }
+            }
+        })
+    }
+}
 
 impl Kind for Patterns {
     type Value = Interfaces;
 
     fn expected(&self) -> String {
-        "a list of interface names or globs, such as [\"eth*\", \"!eth7\"]".to_owned()
+        "a list of interface names, globs or kinds, such as [\"eth*\", \"kind:vlan\", \"!eth7\"]"
+            .to_owned()
     }
 
     fn read(&self, value: &Spanned<'_>) -> Result<Interfaces, Mismatch> {
@@ -191,12 +230,7 @@ impl Kind for Patterns {
         let list = list.ok_or_else(|| Mismatch::of(value))?;
         let mut patterns = Vec::new();
         for item in list {
-            let pattern = item.get_ref().as_str();
-            let pattern = pattern.and_then(|text| text.parse::<InterfacePattern>().ok());
-            patterns.push(pattern.ok_or_else(|| Mismatch {
-                expected: Some("an interface name or a glob, such as \"eth*\"".to_owned()),
-                ..Mismatch::of(item)
-            })?);
+            patterns.push(Self::item(item)?);
         }
         Interfaces::new(patterns).ok_or_else(|| Mismatch {
             expected: Some("at least one pattern without \"!\"".to_owned()),
@@ -339,16 +373,87 @@ const NEARLY_THE_SAME: f64 = 0.9;
 
 /// A hint at the element of the nearest name that the meter can fill, if it is as near as `near`.
 fn nearest(name: &str, near: f64) -> String {
+    let known = COLUMNS.iter().map(|column| column.element.name());
+    likeliest(name, known, near)
+        .map_or_else(String::new, |known| format!("; did you mean \"{known}\"?"))
+}
+
+/// The one of `known` that `name` is nearest to, if it is as near as `near`.
+fn likeliest<'a>(name: &str, known: impl Iterator<Item = &'a str>, near: f64) -> Option<&'a str> {
     let name = name.to_lowercase();
-    COLUMNS
-        .iter()
-        .map(|column| column.element.name())
+    known
         .map(|known| (strsim::jaro_winkler(&name, &known.to_lowercase()), known))
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .filter(|(likeness, _)| *likeness >= near)
-        .map_or_else(String::new, |(_, known)| {
-            format!("; did you mean \"{known}\"?")
+        .map(|(_, known)| known)
+}
+
+/// A filter that the kernel evaluates: one text, or several, of which one is enough.
+pub struct FilterText;
+
+impl FilterText {
+    /// What is wrong in the text of `value`, with its place.
+    fn mismatch(value: &Spanned<'_>, error: &FilterError) -> Mismatch {
+        let text = value.get_ref().as_str().unwrap_or_default();
+        let octets = |characters: usize| text.chars().take(characters).map(char::len_utf8).sum();
+        let start: usize = octets(error.column() - 1);
+        // Quotes, none (in an argument), one or three, and a line feed that is not part of the text,
+        // stand before it. Where there are more octets than that and those of the text, some stand for others.
+        let span = value.span();
+        let before = match span.len().saturating_sub(text.len()) {
+            0 => Some(0),
+            2 => Some(1),
+            6 => Some(3),
+            7 => Some(4),
+            _ => None,
+        };
+        let at = before.map(|before| span.start + before + start);
+        let place = match at {
+            Some(_) => String::new(),
+            None => format!(" in column {} of the text", error.column()),
+        };
+        Mismatch {
+            span: Some(at.map_or(span, |at| at..at + 1)),
+            expected: Some(error.expected().to_owned()),
+            found: error.found().to_owned() + &place,
+        }
+    }
+}
+
+impl Kind for FilterText {
+    type Value = KernelFilter;
+
+    fn expected(&self) -> String {
+        "a filter, such as \"not port 53\", or a list of filters, of which one has to be met"
+            .to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<KernelFilter, Mismatch> {
+        let items = match value.get_ref() {
+            DeValue::Array(items) if !items.is_empty() => items.iter().collect(),
+            _ => vec![value],
+        };
+        let texts = items.iter().map(|item| item.get_ref().as_str());
+        let mut known = Vec::new();
+        for (item, text) in items.iter().zip(texts) {
+            known.push(text.ok_or_else(|| Mismatch::of(item))?);
+        }
+        KernelFilter::any(&known).map_err(|(place, error)| {
+            let item = items.get(place).copied().unwrap_or(value);
+            Self::mismatch(item, &error)
         })
+    }
+
+    fn write(&self, value: &KernelFilter) -> String {
+        match value.texts() {
+            [] => quote(""),
+            [one] => quote(one),
+            several => {
+                let several: Vec<_> = several.iter().map(|text| quote(text)).collect();
+                format!("[{}]", several.join(", "))
+            }
+        }
+    }
 }
 
 /// A list of directions.
@@ -504,6 +609,52 @@ impl Kind for Directory {
     }
 }
 
+/// The path of a file.
+pub struct FilePath;
+
+impl Kind for FilePath {
+    type Value = PathBuf;
+
+    fn expected(&self) -> String {
+        "the absolute path of a file".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<PathBuf, Mismatch> {
+        let text = value.get_ref().as_str();
+        // PATH_MAX, with its zero.
+        text.filter(|text| text.starts_with('/') && text.len() < 4096)
+            .filter(|text| !text.contains('\0') && !text.ends_with('/'))
+            .map(PathBuf::from)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &PathBuf) -> String {
+        quote(&value.to_string_lossy())
+    }
+}
+
+/// Whom a certificate has to be for.
+pub struct ServerIdentity;
+
+impl Kind for ServerIdentity {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a host name or an IP address".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<String, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.filter(|text| ServerName::try_from(*text).is_ok())
+            .map(str::to_owned)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
 /// What the operator calls a thing.
 pub struct Name;
 
@@ -544,6 +695,32 @@ impl Kind for Device {
             .filter(|text| {
                 !text.contains(|c: char| c.is_whitespace() || c.is_control() || "/:".contains(c))
             })
+            .map(str::to_owned)
+            .ok_or_else(|| Mismatch::of(value))
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
+/// A network namespace, by name or by path.
+pub struct NetworkNamespace;
+
+impl Kind for NetworkNamespace {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "the name of a network namespace (as of ip netns) or an absolute path".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<'_>) -> Result<String, Mismatch> {
+        let text = value.get_ref().as_str();
+        text.filter(|text| text.starts_with('/') || !text.contains('/'))
+            .filter(|text| !matches!(*text, "" | "." | ".."))
+            // What the system takes as a name, and as a path.
+            .filter(|text| text.len() <= if text.starts_with('/') { 4095 } else { 255 })
+            .filter(|text| !text.contains(char::is_control))
             .map(str::to_owned)
             .ok_or_else(|| Mismatch::of(value))
     }

@@ -22,14 +22,16 @@ use kind::Kind;
 pub(crate) use kind::time;
 
 pub use crate::export::columns::Elements;
+pub use crate::filter::KernelFilter;
 pub use crate::meter::DuplicatesMode;
 pub use ebpfix_probes::abi::Timestamps;
 pub use ipfix::Protocol;
 pub use read::{Errors, Loaded, Origins, Position, Problem, parse};
+pub(crate) use sources::reason;
 pub use sources::{INCLUDES, Sources, has_includes};
 pub use types::{
     Attach, Directions, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
-    InvalidTarget, LogFormat, LogLevel, NonIp, Target, default_port,
+    InvalidTarget, LogFormat, LogLevel, NonIp, Target, TlsFiles, Transport, default_port,
 };
 
 /// The file that is read where the command line names none.
@@ -59,10 +61,14 @@ pub struct Observation {
     pub domain_id: u32,
     /// Which interfaces are observed.
     pub interfaces: Interfaces,
+    /// The network namespace that they are in, by name or path; the exporter's own if `None`.
+    pub namespace: Option<String>,
     /// At which side of them.
     pub directions: Directions,
     /// 1 in this many packets is observed.
     pub sampling: NonZeroU32,
+    /// Which flows are counted.
+    pub filter: KernelFilter,
     /// How the programs are attached.
     pub attach: Attach,
     /// What becomes of frames that are not IP.
@@ -101,19 +107,23 @@ pub struct Collector {
     pub address: Endpoint,
     /// What it understands.
     pub protocol: Protocol,
+    /// What carries the messages; datagrams, where the protocol is not IPFIX.
+    pub transport: Transport,
+    /// What a connection by TLS goes by.
+    pub tls: TlsFiles,
     /// What its records tell; `None`: the default profile.
     pub elements: Option<Elements>,
     /// A host name is looked up this often.
     pub resolve_interval: Duration,
     /// The address to send from; `None`: the routing's choice.
     pub source_address: Option<IpAddr>,
-    /// The port to send from; `None`: a free one, kept.
+    /// The UDP port to send from; `None`: a free one, kept.
     pub source_port: Option<NonZeroU16>,
     /// The interface to send by, or a VRF device; `None`: the routing's choice.
     pub source_interface: Option<String>,
-    /// Differentiated services code point of datagrams, 0 to 63.
+    /// Differentiated services code point of packets, 0 to 63.
     pub dscp: u8,
-    /// Time to live of datagrams, from 1; `None`: the system's default.
+    /// Time to live of packets, from 1; `None`: the system's default.
     pub ttl: Option<u8>,
     /// Collectors with the same name here share the flows; `None`: it gets all.
     pub balance: Option<String>,
@@ -122,16 +132,21 @@ pub struct Collector {
     pub failover: Option<String>,
     /// Observation Domain ID towards this collector, if not [`Observation::domain_id`].
     pub domain_id: Option<u32>,
-    /// Templates are sent again this often.
+    /// Templates are sent again this often, over UDP.
     pub template_interval: Duration,
-    /// Templates are sent again after this many messages; 0: by time only.
+    /// Templates are sent again after this many messages, over UDP; 0: by time only.
     pub template_messages: u32,
-    /// Octets of a message at most, without IP and UDP headers, 512 to 65507; `None`: what the
-    /// path's MTU holds.
+    /// Octets of a message at most, without IP and UDP headers, from 512 on, and over UDP up to 65507;
+    /// `None`: what the path's MTU holds, or for a connection [`STREAM_MESSAGE_OCTETS`].
     pub max_message_size: Option<u16>,
-    /// Flow records a second at most; `None`: what an untuned receive buffer takes.
+    /// Flow records a second at most; `None`: what an untuned receive buffer takes, or over a
+    /// connection the collector.
     pub rate_limit: Option<NonZeroU32>,
 }
+
+/// Octets of a message over a connection at most, where nothing else is said: what one record of TLS
+/// holds (RFC 8446 section 5.1).
+pub const STREAM_MESSAGE_OCTETS: u16 = 1 << 14;
 
 impl Collector {
     /// A collector of which only the address is known; all else is the default.
@@ -141,6 +156,8 @@ impl Collector {
             name,
             address,
             protocol,
+            transport: (key::TRANSPORT.presence.0)(),
+            tls: TlsFiles::default(),
             elements: None,
             source_address: None,
             source_port: None,
@@ -199,8 +216,10 @@ impl Default for Config {
             observation: Observation {
                 domain_id: (keys::observation::DOMAIN_ID.presence.0)(),
                 interfaces: (keys::observation::INTERFACES.presence.0)(),
+                namespace: None,
                 directions: (keys::observation::DIRECTIONS.presence.0)(),
                 sampling: (keys::observation::SAMPLING.presence.0)(),
+                filter: KernelFilter::default(),
                 attach: (keys::observation::ATTACH.presence.0)(),
                 non_ip: (keys::observation::NON_IP.presence.0)(),
                 timestamps: (keys::observation::TIMESTAMPS.presence.0)(),
@@ -233,7 +252,8 @@ impl Config {
     /// What `run` uses where there is no file: every default, and the built-in collector, which
     /// listens at `collector`.
     pub fn zero(collector: SocketAddr) -> Self {
-        let port = NonZeroU16::new(collector.port()).unwrap_or(default_port(Protocol::Ipfix));
+        let port = NonZeroU16::new(collector.port())
+            .unwrap_or(default_port(Protocol::Ipfix, Transport::Udp));
         let address = Endpoint {
             host: Host::Address(collector.ip()),
             port,
@@ -261,8 +281,14 @@ impl Config {
         out.table("observation");
         out.key(&keys::observation::DOMAIN_ID, &observation.domain_id);
         out.key(&keys::observation::INTERFACES, &observation.interfaces);
+        out.some(
+            &keys::observation::NAMESPACE,
+            observation.namespace.as_ref(),
+        );
         out.key(&keys::observation::DIRECTIONS, &observation.directions);
         out.key(&keys::observation::SAMPLING, &observation.sampling);
+        let filter = Some(&observation.filter).filter(|filter| !filter.is_all());
+        out.some(&keys::observation::FILTER, filter);
         out.key(&keys::observation::ATTACH, &observation.attach);
         out.key(&keys::observation::NON_IP, &observation.non_ip);
         out.key(&keys::observation::TIMESTAMPS, &observation.timestamps);
@@ -293,6 +319,11 @@ impl Config {
             out.key(&key::NAME, &collector.name);
             out.key(&key::ADDRESS, &target);
             out.key(&key::PROTOCOL, &collector.protocol);
+            out.key(&key::TRANSPORT, &collector.transport);
+            out.some(&key::CA, collector.tls.ca.as_ref());
+            out.some(&key::CERTIFICATE, collector.tls.certificate.as_ref());
+            out.some(&key::KEY, collector.tls.key.as_ref());
+            out.some(&key::SERVER_NAME, collector.tls.server_name.as_ref());
             out.some(&key::ELEMENTS, collector.elements.as_ref());
             out.key(&key::RESOLVE_INTERVAL, &collector.resolve_interval);
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());

@@ -16,13 +16,17 @@ use super::keys::{self, Described, Key, Optional, Required, TABLES, Table, WithD
 use super::kind::{self, Kind, Mismatch, Spanned};
 use super::{
     Collector, Config, Daemon, Elements, Endpoint, Log, Metering, Metrics, Observation, Protocol,
-    default_cache_slots, default_port,
+    STREAM_MESSAGE_OCTETS, TlsFiles, Transport, default_cache_slots, default_port,
 };
 use crate::export::layouts::{self, Unfit};
+use crate::record::UnixTime;
+use crate::tls;
 use ipfix::elements as e;
 
 /// Octets of a message where nothing else is known (RFC 7011 section 10.3.3).
 const LEAST_MESSAGE: u16 = 512;
+/// The first length of a message that no datagram holds.
+const BEYOND_DATAGRAMS: u16 = 65_508;
 /// The longest active timeout with which a flow's duration fits 32 bits of microseconds.
 const LONGEST_MICROSECONDS: Duration = Duration::from_hours(1);
 
@@ -144,19 +148,26 @@ pub(super) enum Form {
     Collectors,
 }
 
-/// Reads the text of a configuration file; `file` is its name in messages.
+/// Reads the text of a configuration file; `file` is its name in messages. Files that it names are not
+/// looked at.
 pub fn parse(file: &str, text: &str) -> Result<Loaded, Errors> {
     let source = Source {
         name: file.to_owned(),
         text: text.to_owned(),
         form: Form::File,
     };
-    read(&[source], Vec::new())
+    read(&[source], Vec::new(), None)
 }
 
-/// Reads all sources, the least in rank first; `problems` are mistakes that were found before.
-pub(super) fn read(sources: &[Source], problems: Vec<Problem>) -> Result<Loaded, Errors> {
+/// Reads all sources, the least in rank first; `problems` are mistakes that were found before. Told the
+/// time, it looks whether the files that are named can be used then.
+pub(super) fn read(
+    sources: &[Source],
+    problems: Vec<Problem>,
+    now: Option<UnixTime>,
+) -> Result<Loaded, Errors> {
     let mut reader = Reader::new(sources);
+    reader.now = now;
     // Behind all that has a place.
     reader.errors = problems
         .into_iter()
@@ -184,6 +195,8 @@ struct Reader<'a> {
     sources: &'a [Source],
     /// The offset of each source in all of them.
     bases: Vec<usize>,
+    /// When files are looked at; `None`: they are not.
+    now: Option<UnixTime>,
     /// Where each line of each source begins, in its text.
     lines: Vec<Vec<usize>>,
     /// Sources and their lines with syntax errors: what the parser made of them means nothing.
@@ -229,6 +242,7 @@ impl<'a> Reader<'a> {
         Self {
             sources,
             bases,
+            now: None,
             lines: sources.iter().map(lines).collect(),
             broken_lines: HashSet::new(),
             errors: Vec::new(),
@@ -437,8 +451,10 @@ impl<'a> Reader<'a> {
             observation: Observation {
                 domain_id: self.value(section, &key::DOMAIN_ID),
                 interfaces: self.value(section, &key::INTERFACES),
+                namespace: self.optional(section, &key::NAMESPACE),
                 directions: self.value(section, &key::DIRECTIONS),
                 sampling: self.value(section, &key::SAMPLING),
+                filter: self.optional(section, &key::FILTER).unwrap_or_default(),
                 attach: self.value(section, &key::ATTACH),
                 non_ip: self.value(section, &key::NON_IP),
                 timestamps: self.value(section, &key::TIMESTAMPS),
@@ -529,6 +545,7 @@ impl<'a> Reader<'a> {
         let collectors: Vec<_> = collectors.into_iter().collect::<Option<_>>()?;
         self.clashes(&collectors);
         for (collector, section) in &collectors {
+            self.tls_files(collector, section);
             if collector.protocol == Protocol::NetflowV5 {
                 self.netflow_v5(collector, section, observation);
             } else {
@@ -559,6 +576,8 @@ impl<'a> Reader<'a> {
         use keys::collector as key;
         let protocol = self.value(section, &key::PROTOCOL);
         let target = self.required(section, &key::ADDRESS);
+        let transport = self.transport(section, protocol);
+        let tls = self.tls(section, transport);
         let name = self.optional(section, &key::NAME);
         let elements = self.optional(section, &key::ELEMENTS);
         let resolve_interval = self.value(section, &key::RESOLVE_INTERVAL);
@@ -585,7 +604,7 @@ impl<'a> Reader<'a> {
         let target = target?;
         let address = Endpoint {
             host: target.host,
-            port: target.port.unwrap_or(default_port(protocol)),
+            port: target.port.unwrap_or(default_port(protocol, transport)),
         };
         if let (Some(source), Some(host)) = (source_address, address.host.address())
             && source.is_ipv4() != host.is_ipv4()
@@ -600,7 +619,18 @@ impl<'a> Reader<'a> {
                 ),
             );
         }
-        if template_interval.as_secs() > 600 {
+        if transport.is_stream() {
+            self.stream(section, &address);
+        } else if let Some(size @ BEYOND_DATAGRAMS..) = max_message_size {
+            self.error(
+                section.span_of(key::MAX_MESSAGE_SIZE.name),
+                Some(dotted(&key::MAX_MESSAGE_SIZE)),
+                format!(
+                    "expected at most 65507 octets, which is what a datagram holds, found {size}"
+                ),
+            );
+        }
+        if template_interval.as_secs() > 600 && !transport.is_stream() {
             self.warn(
                 section.span_of(key::TEMPLATE_INTERVAL.name),
                 dotted(&key::TEMPLATE_INTERVAL),
@@ -612,6 +642,8 @@ impl<'a> Reader<'a> {
             name: name.unwrap_or_else(|| address.to_string()),
             address,
             protocol,
+            transport,
+            tls,
             elements,
             resolve_interval,
             source_address,
@@ -627,6 +659,125 @@ impl<'a> Reader<'a> {
             max_message_size,
             rate_limit: NonZeroU32::new(rate_limit),
         })
+    }
+
+    /// What carries the messages; where the protocol cannot be carried so, that is noted.
+    fn transport(&mut self, section: &Section<'_, '_>, protocol: Protocol) -> Transport {
+        use keys::collector as key;
+        let transport = self.value(section, &key::TRANSPORT);
+        if transport.is_stream() && protocol != Protocol::Ipfix {
+            self.error(
+                section.span_of(key::TRANSPORT.name),
+                Some(dotted(&key::TRANSPORT)),
+                format!(
+                    "expected \"udp\", because {protocol} goes over nothing else, found \"{}\"",
+                    transport.name()
+                ),
+            );
+        }
+        transport
+    }
+
+    /// What a connection by TLS goes by. That there are such files is looked at elsewhere.
+    fn tls(&mut self, section: &Section<'_, '_>, transport: Transport) -> TlsFiles {
+        use keys::collector as key;
+        let files = TlsFiles {
+            ca: self.optional(section, &key::CA),
+            certificate: self.optional(section, &key::CERTIFICATE),
+            key: self.optional(section, &key::KEY),
+            server_name: self.optional(section, &key::SERVER_NAME),
+        };
+        let (certificate, private) = (key::CERTIFICATE.name, key::KEY.name);
+        if transport == Transport::Tls {
+            let has = |name| section.entry(name).is_some();
+            for (one, other) in [(certificate, private), (private, certificate)] {
+                if has(one) && !has(other) {
+                    self.error(
+                        section.span_of(one),
+                        Some(format!("collector.{one}")),
+                        format!("expected the key {other} too, found {one} alone"),
+                    );
+                }
+            }
+        } else {
+            for name in [key::CA.name, certificate, private, key::SERVER_NAME.name] {
+                if section.entry(name).is_some() {
+                    self.error(
+                        section.span_of(name),
+                        Some(format!("collector.{name}")),
+                        format!(
+                            "expected no such key without transport = \"tls\", found it with \"{}\"",
+                            transport.name()
+                        ),
+                    );
+                }
+            }
+        }
+        files
+    }
+
+    /// Whether the files are there that a connection by TLS needs, and what is in them.
+    fn tls_files(&mut self, collector: &Collector, section: &Section<'_, '_>) {
+        let Some(now) = self.now.filter(|_| collector.transport == Transport::Tls) else {
+            return;
+        };
+        let name = |part| match part {
+            tls::Part::Ca => keys::collector::CA.name,
+            tls::Part::Certificate => keys::collector::CERTIFICATE.name,
+            tls::Part::Key => keys::collector::KEY.name,
+        };
+        if collector.tls.certificate.is_some() != collector.tls.key.is_some() {
+            return;
+        }
+        let examined = tls::examine(&collector.tls, now);
+        for problem in examined.problems {
+            let name = name(problem.part);
+            let key = Some(format!("collector.{name}"));
+            self.error(section.span_of(name), key, problem.text);
+        }
+        for warning in examined.warnings {
+            let name = name(warning.part);
+            self.warn(
+                section.span_of(name),
+                format!("collector.{name}"),
+                warning.text,
+            );
+        }
+    }
+
+    /// What a connection cannot have, or has no use for.
+    fn stream(&mut self, section: &Section<'_, '_>, address: &Endpoint) {
+        use keys::collector as key;
+        if let Some(group) = address.host.address()
+            && group.is_multicast()
+        {
+            self.error(
+                section.span_of(key::ADDRESS.name),
+                Some(dotted(&key::ADDRESS)),
+                format!(
+                    "expected the address of one host for a connection, found the group {group}"
+                ),
+            );
+        }
+        if section.entry(key::SOURCE_PORT.name).is_some() {
+            self.error(
+                section.span_of(key::SOURCE_PORT.name),
+                Some(dotted(&key::SOURCE_PORT)),
+                "expected no such key with a transport that connects, because a new connection cannot \
+                 have the port of the one before for a while, found it"
+                    .to_owned(),
+            );
+        }
+        for name in [key::TEMPLATE_INTERVAL.name, key::TEMPLATE_MESSAGES.name] {
+            if section.entry(name).is_some() {
+                self.warn(
+                    section.span_of(name),
+                    format!("collector.{name}"),
+                    "over a connection templates are sent once, at its start: the key means nothing"
+                        .to_owned(),
+                );
+            }
+        }
     }
 
     /// What the fixed form of `NetFlow` v5 has no room for.
@@ -718,13 +869,18 @@ impl<'a> Reader<'a> {
             return;
         }
         // Where the path's MTU decides, it may decide for the least.
-        let max_message = collector.max_message_size.unwrap_or(LEAST_MESSAGE);
+        let limit = collector.max_message_size;
+        let limit = limit.or(collector
+            .transport
+            .is_stream()
+            .then_some(STREAM_MESSAGE_OCTETS));
+        let max_message = limit.unwrap_or(LEAST_MESSAGE);
         let unfit = layouts::fits(collector.protocol, elements, max_message);
         if let Err(unfit) = unfit {
             self.error(
                 section.span_of(name),
                 Some(dotted(&key::ELEMENTS)),
-                unfit_message(unfit, collector.max_message_size, elements),
+                unfit_message(unfit, limit, elements),
             );
         }
         let has = |element| {

@@ -9,10 +9,12 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::keys::{self, Described, Table};
 use super::read::{self, Errors, Form, Loaded, Position, Problem, Source};
 use super::{Config, Daemon};
+use crate::record::UnixTime;
 
 /// The folder beside a configuration file whose files are read after it.
 pub const INCLUDES: &str = "conf.d";
@@ -99,10 +101,12 @@ impl Sources {
             && !self.variables.iter().any(sets)
     }
 
-    /// Reads everything: a configuration, or every mistake.
+    /// Reads everything, and looks at the files that are named: a configuration, or every mistake.
     pub fn load(&self) -> Result<Loaded, Errors> {
         let mut gathered = self.gather().map_err(Errors)?;
-        read::read(&gathered.sources, std::mem::take(&mut gathered.problems))
+        let problems = std::mem::take(&mut gathered.problems);
+        let now = UnixTime::from(SystemTime::now());
+        read::read(&gathered.sources, problems, Some(now))
     }
 
     /// Reads the `[daemon]` table alone: where the exporter is that began with it, whatever was made
@@ -431,7 +435,7 @@ fn open(path: &Path, regular: bool) -> Result<File, (Option<Position>, String)> 
 }
 
 /// What the system says, without the number.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((reason, _)) => reason.to_owned(),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::export::{Column, Listed};
+use crate::observe::Interface;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -9,8 +10,10 @@ const FULL: &str = r#"
 [observation]
 domain-id = 4294967295
 interfaces = ["eth*", "!eth7"]
+namespace = "blue"
 directions = ["egress"]
 sampling = 100
+filter = ["net 10.0.0.0/8 and not port 53", "arp"]
 attach = "clsact"
 non-ip = "flow"
 timestamps = "tick"
@@ -43,6 +46,11 @@ rate-limit = 1000
 [[collector]]
 address = "[2001:db8::1]:9995"
 failover = "one"
+transport = "tls"
+ca = "/etc/ca.pem"
+certificate = "/etc/own.pem"
+key = "/etc/own.key"
+server-name = "collector.example"
 [metrics]
 listen = "[::1]:9464"
 [daemon]
@@ -69,6 +77,13 @@ fn warnings(text: &str) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
 
+fn takes(config: &Config, name: &str) -> bool {
+    config.observation.interfaces.takes(&Interface {
+        name: name.to_owned(),
+        ..Interface::default()
+    })
+}
+
 #[test]
 fn an_empty_file_gives_the_defaults() {
     assert_eq!(config(""), Config::default());
@@ -79,8 +94,7 @@ fn an_empty_file_gives_the_defaults() {
 fn the_defaults_are_those_of_the_contract() {
     let config = Config::default();
     assert_eq!(config.observation.domain_id, 1);
-    assert!(config.observation.interfaces.takes("eth0"));
-    assert!(!config.observation.interfaces.takes("lo"));
+    assert!(takes(&config, "eth0") && !takes(&config, "lo"));
     assert_eq!(config.observation.directions, Directions::Both);
     assert_eq!(config.observation.sampling.get(), 1);
     assert_eq!(config.observation.cache_slots, 4096);
@@ -113,9 +127,14 @@ fn every_key_reaches_its_field() {
     let config = config(FULL);
     let observation = &config.observation;
     assert_eq!(observation.domain_id, u32::MAX);
-    assert!(observation.interfaces.takes("eth0") && !observation.interfaces.takes("eth7"));
+    assert!(takes(&config, "eth0") && !takes(&config, "eth7"));
+    assert_eq!(observation.namespace.as_deref(), Some("blue"));
     assert_eq!(observation.directions, Directions::Egress);
     assert_eq!(observation.sampling.get(), 100);
+    assert_eq!(
+        observation.filter.texts(),
+        ["net 10.0.0.0/8 and not port 53", "arp"]
+    );
     assert_eq!(observation.attach, Attach::Clsact);
     assert_eq!(observation.non_ip, NonIp::Flow);
     assert_eq!(
@@ -141,6 +160,8 @@ fn every_key_reaches_its_field() {
                 port: NonZeroU16::new(2055).unwrap(),
             },
             protocol: Protocol::NetflowV9,
+            transport: Transport::Udp,
+            tls: TlsFiles::default(),
             elements: Elements::new(
                 [
                     ("sourceIPv4Address", None),
@@ -173,6 +194,13 @@ fn every_key_reaches_its_field() {
         *second,
         Collector {
             failover: Some("one".to_owned()),
+            transport: Transport::Tls,
+            tls: TlsFiles {
+                ca: Some("/etc/ca.pem".into()),
+                certificate: Some("/etc/own.pem".into()),
+                key: Some("/etc/own.key".into()),
+                server_name: Some("collector.example".to_owned()),
+            },
             ..Collector::new(address.to_string(), address, Protocol::Ipfix)
         }
     );
@@ -239,17 +267,36 @@ fn the_example_has_every_key_with_its_default() {
 
 #[test]
 fn the_example_reads_with_its_comments_taken_off() {
-    let uncommented: String = keys::example()
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            Some(key) if !key.starts_with(' ') => format!("{key}\n"),
+    let uncommented = |but: &[&str]| -> String {
+        let is_left_out = |key: &str| but.iter().any(|but| key.starts_with(&format!("{but} = ")));
+        let example = keys::example();
+        let lines = example.lines().map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.starts_with(' ') && !is_left_out(key) => format!("{key}\n"),
             _ => format!("{line}\n"),
-        })
-        .collect();
-    let config = config(&uncommented);
-    assert_eq!(config.metrics.listen, "127.0.0.1:9464".parse().ok());
-    assert_eq!(config.collectors[0].name, "noc");
-    assert_eq!(config.collectors[0].source_port, NonZeroU16::new(49739));
+        });
+        lines.collect()
+    };
+    let udp = config(&uncommented(&["ca", "certificate", "key", "server-name"]));
+    assert_eq!(udp.metrics.listen, "127.0.0.1:9464".parse().ok());
+    assert_eq!(udp.collectors[0].name, "noc");
+    assert_eq!(udp.collectors[0].source_port, NonZeroU16::new(49739));
+    let text = uncommented(&["source-port"]);
+    let tls = config(&text.replace("transport = \"udp\"", "transport = \"tls\""));
+    let files = &tls.collectors[0].tls;
+    assert!(files.ca.is_some() && files.certificate.is_some() && files.key.is_some());
+}
+
+#[test]
+fn the_port_follows_protocol_and_transport() {
+    for (keys, port) in [
+        ("", 4739),
+        ("transport = \"tcp\"", 4739),
+        ("transport = \"tls\"", 4740),
+        ("protocol = \"netflow-v9\"", 2055),
+    ] {
+        let config = config(&format!("[[collector]]\naddress = \"192.0.2.1\"\n{keys}\n"));
+        assert_eq!(config.collectors[0].address.port.get(), port, "{keys}");
+    }
 }
 
 #[test]
@@ -419,6 +466,14 @@ fn what_is_probably_not_meant_is_warned_of() {
         [
             "f:4:21: collector.template-messages: NetFlow v5 has no templates: the key means nothing",
             "f:5:21: collector.template-interval: NetFlow v5 has no templates: the key means nothing"
+        ]
+    );
+    let connection = format!("{COLLECTOR}transport = \"tcp\"\ntemplate-interval = \"1h\"\n");
+    assert_eq!(
+        warnings(&connection),
+        [
+            "f:4:21: collector.template-interval: over a connection templates are sent once, at its \
+             start: the key means nothing"
         ]
     );
     let both = version_5 + "[[collector]]\naddress = \"192.0.2.2\"\n";
@@ -636,8 +691,7 @@ fn the_environment_wins_over_files_and_the_command_line_over_both() {
     let config = &loaded.config;
     assert_eq!(config.observation.sampling.get(), 10);
     assert_eq!(config.observation.domain_id, 5);
-    assert!(config.observation.interfaces.takes("eth1"));
-    assert!(!config.observation.interfaces.takes("eth7"));
+    assert!(takes(config, "eth1") && !takes(config, "eth7"));
     assert_eq!(config.observation.directions, Directions::Ingress);
     assert_eq!(config.metering.active_timeout, Duration::from_secs(30));
     assert_eq!(config.observation.agent_address, "2001:db8::1".parse().ok());
@@ -749,7 +803,7 @@ environment: EBPFIX_LOG_LEVEL: expected \"error\", \"warn\", \"info\", \"debug\"
 environment: EBPFIX_METERING_IDLE_TIMEOUT: expected a time from \"100ms\" to \"24h\", found 15
 environment: EBPFIX_OBSERVATION_DIRECTIONS: expected \"ingress\" or \"egress\", found \"outgress\"
 --set observation.sampling=0: expected an integer from 1 to 4294967295, found 0
---set observation.interfaces=: expected an interface name or a glob, such as \"eth*\", found \"\"
+--set observation.interfaces=: expected an interface name, a glob such as \"eth*\", \"kind:\" and a kind, or \"alias:\" and a glob, found \"\"
 --set metrics.listen=9464\\n: expected \"IPV4:PORT\" or \"[IPV6]:PORT\", found 9464
 --collector 192.0.2.2:0: collector.address: expected \"HOST:PORT\", \"IPV4:PORT\" or \"[IPV6]:PORT\", found \"192.0.2.2:0\"
 environment: EBPFIX_COLLECTOR_ADDRESS: there may be several [[collector]]: no variable sets one key of one of them; EBPFIX_COLLECTOR=ADDRESS,KEY=VALUE adds one

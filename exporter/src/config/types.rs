@@ -3,14 +3,17 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use ipfix::Protocol;
 use serde::{Deserialize, Serialize};
 
-/// Which interfaces are observed: those whose name a pattern matches and no `!` pattern does. The
-/// order of the patterns means nothing.
+use crate::observe::{Interface, KindName};
+
+/// Which interfaces are observed: those that a pattern matches and no `!` pattern does. The order of
+/// the patterns means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interfaces(Vec<InterfacePattern>);
 
@@ -26,18 +29,18 @@ impl Interfaces {
     /// Every interface but the loopback: `["*", "!lo"]`.
     pub fn all_but_loopback() -> Self {
         let pattern = |glob: &str, excludes| InterfacePattern {
-            glob: glob::Pattern::new(glob).unwrap_or_default(),
+            matcher: Matcher::Name(glob::Pattern::new(glob).unwrap_or_default()),
             excludes,
         };
         Self(vec![pattern("*", false), pattern("lo", true)])
     }
 
-    /// Whether the interface of this name is to be observed.
-    pub fn takes(&self, name: &str) -> bool {
+    /// Whether this interface is to be observed.
+    pub fn takes(&self, interface: &Interface) -> bool {
         let matches = |excludes| {
             self.0
                 .iter()
-                .any(|pattern| pattern.excludes == excludes && pattern.glob.matches(name))
+                .any(|pattern| pattern.excludes == excludes && pattern.matcher.matches(interface))
         };
         matches(false) && !matches(true)
     }
@@ -48,48 +51,93 @@ impl Interfaces {
     }
 }
 
-/// A glob over interface names (`*`, `?`, `[a-z]`, `[!a-z]`), or with `!` before it an exclusion.
+/// What an interface is known by, or with `!` before it an exclusion: a glob (`*`, `?`, `[a-z]`,
+/// `[!a-z]`) over names; `kind:` and a kind; `alias:` and a glob over aliases (`ifAlias`). No name can
+/// be taken for the latter, as the kernel allows no colon in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfacePattern {
-    glob: glob::Pattern,
+    matcher: Matcher,
     excludes: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Matcher {
+    Name(glob::Pattern),
+    Kind(KindName),
+    Alias(glob::Pattern),
+}
+
+impl Matcher {
+    fn matches(&self, interface: &Interface) -> bool {
+        match self {
+            Self::Name(glob) => glob.matches(&interface.name),
+            Self::Kind(kind) => interface.kind.is(*kind),
+            Self::Alias(glob) => glob.matches(&interface.alias),
+        }
+    }
 }
 
 impl FromStr for InterfacePattern {
     type Err = InvalidPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let (excludes, glob) = match text.strip_prefix('!') {
-            Some(glob) => (true, glob),
+        let (excludes, pattern) = match text.strip_prefix('!') {
+            Some(pattern) => (true, pattern),
             None => (false, text),
         };
-        // The kernel's own rule for names (dev_valid_name): nothing else could ever match.
-        if glob.is_empty() || glob.contains(|c: char| c == '/' || c.is_whitespace()) {
-            return Err(InvalidPattern);
-        }
-        let glob = glob::Pattern::new(glob).map_err(|_| InvalidPattern)?;
-        Ok(Self { glob, excludes })
+        let glob = |text: &str| glob::Pattern::new(text).map_err(|_| InvalidPattern::Glob);
+        let matcher = match pattern.split_once(':') {
+            Some(("kind", kind)) => {
+                Matcher::Kind(KindName::named(kind).ok_or(InvalidPattern::Kind)?)
+            }
+            Some(("alias", alias)) if !alias.is_empty() => Matcher::Alias(glob(alias)?),
+            // The kernel's own rule for names (dev_valid_name): nothing else could ever match.
+            Some(_) => return Err(InvalidPattern::Glob),
+            None if pattern.is_empty()
+                || pattern.contains(|c: char| c == '/' || c.is_whitespace()) =>
+            {
+                return Err(InvalidPattern::Glob);
+            }
+            None => Matcher::Name(glob(pattern)?),
+        };
+        Ok(Self { matcher, excludes })
     }
 }
 
 impl InterfacePattern {
     /// The interface that it names outright, if it is neither a glob nor an exclusion.
     pub fn name(&self) -> Option<&str> {
-        let name = self.glob.as_str();
-        (!self.excludes && !name.contains(['*', '?', '['])).then_some(name)
+        match &self.matcher {
+            Matcher::Name(glob) => {
+                let name = glob.as_str();
+                (!self.excludes && !name.contains(['*', '?', '['])).then_some(name)
+            }
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for InterfacePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.excludes { "!" } else { "" };
-        write!(f, "{sign}{}", self.glob)
+        if self.excludes {
+            f.write_str("!")?;
+        }
+        match &self.matcher {
+            Matcher::Name(glob) => glob.fmt(f),
+            Matcher::Kind(kind) => write!(f, "kind:{}", kind.name()),
+            Matcher::Alias(glob) => write!(f, "alias:{glob}"),
+        }
     }
 }
 
-/// The text is no [`InterfacePattern`].
+/// Why a text is no [`InterfacePattern`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidPattern;
+pub enum InvalidPattern {
+    /// Neither a name nor a glob.
+    Glob,
+    /// What comes after `kind:` is none.
+    Kind,
+}
 
 /// At which side of an interface packets are observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,14 +182,57 @@ pub enum NonIp {
     Flow,
 }
 
-/// The port a collector listens on where nothing else is said: 4739 is IANA's for IPFIX, 2055 is
-/// custom for `NetFlow`.
-pub fn default_port(protocol: Protocol) -> NonZeroU16 {
+/// What carries messages to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams (RFC 7011 section 10.3).
+    Udp,
+    /// A connection (RFC 7011 section 10.4).
+    Tcp,
+    /// A connection that is encrypted and whose ends are known (RFC 7011 section 11).
+    Tls,
+}
+
+impl Transport {
+    /// Its word in the configuration, and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// Whether messages go over a connection.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
+}
+
+/// What a connection by TLS goes by: paths of PEM files, and a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificates that the collector's must come from; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// The certificate to show, and those between it and the collector's trust.
+    pub certificate: Option<PathBuf>,
+    /// Its private key; there is one exactly where there is a certificate.
+    pub key: Option<PathBuf>,
+    /// The host name or address that the collector's certificate has to be for; `None`: the host of its
+    /// address.
+    pub server_name: Option<String>,
+}
+
+/// The port a collector listens on where nothing else is said: 4739 is IANA's for IPFIX and 4740 for
+/// IPFIX by TLS, 2055 is custom for `NetFlow`.
+pub fn default_port(protocol: Protocol, transport: Transport) -> NonZeroU16 {
     const IPFIX: NonZeroU16 = NonZeroU16::new(4739).unwrap();
+    const IPFIX_SECURE: NonZeroU16 = NonZeroU16::new(4740).unwrap();
     const NETFLOW: NonZeroU16 = NonZeroU16::new(2055).unwrap();
-    match protocol {
-        Protocol::Ipfix => IPFIX,
-        Protocol::NetflowV9 | Protocol::NetflowV5 => NETFLOW,
+    match (protocol, transport) {
+        (Protocol::Ipfix, Transport::Tls) => IPFIX_SECURE,
+        (Protocol::Ipfix, Transport::Udp | Transport::Tcp) => IPFIX,
+        (Protocol::NetflowV9 | Protocol::NetflowV5, _) => NETFLOW,
     }
 }
 
@@ -179,7 +270,7 @@ pub enum LogFormat {
 pub struct Endpoint {
     /// The host.
     pub host: Host,
-    /// The UDP port.
+    /// The port.
     pub port: NonZeroU16,
 }
 
@@ -321,19 +412,27 @@ fn host_name(text: &str) -> Result<Host, InvalidTarget> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::DeviceKind;
 
     fn interfaces(patterns: &[&str]) -> Interfaces {
         let patterns = patterns.iter().map(|text| text.parse().unwrap()).collect();
         Interfaces::new(patterns).unwrap()
     }
 
+    fn named(name: &str) -> Interface {
+        Interface {
+            name: name.to_owned(),
+            ..Interface::default()
+        }
+    }
+
     #[test]
     fn a_name_is_taken_whatever_the_order_of_the_patterns() {
         for patterns in [["*", "!lo"], ["!lo", "*"]] {
             let interfaces = interfaces(&patterns);
-            assert!(interfaces.takes("eth0"));
-            assert!(!interfaces.takes("lo"));
-            assert!(interfaces.takes("lo1"));
+            assert!(interfaces.takes(&named("eth0")));
+            assert!(!interfaces.takes(&named("lo")));
+            assert!(interfaces.takes(&named("lo1")));
         }
         assert_eq!(
             Interfaces::all_but_loopback(),
@@ -346,11 +445,30 @@ mod tests {
     fn patterns_are_globs_over_the_whole_name() {
         let interfaces = interfaces(&["eth[0-3]", "wg?", "br-*", "!br-test*"]);
         for taken in ["eth0", "eth3", "wg0", "br-", "br-lan"] {
-            assert!(interfaces.takes(taken), "{taken}");
+            assert!(interfaces.takes(&named(taken)), "{taken}");
         }
         for left in ["eth4", "eth10", "xeth0", "wg", "wg10", "br-test1", "ETH0"] {
-            assert!(!interfaces.takes(left), "{left}");
+            assert!(!interfaces.takes(&named(left)), "{left}");
         }
+    }
+
+    #[test]
+    fn patterns_are_kinds_and_aliases_too() {
+        let interface = |kind: DeviceKind, alias: &str| Interface {
+            alias: alias.to_owned(),
+            kind,
+            ..named("x0")
+        };
+        let (veth, gre) = (DeviceKind::of_word("veth"), DeviceKind::of_word("gre"));
+        let kinds = interfaces(&["kind:tunnel", "kind:veth", "!alias:* test"]);
+        assert!(kinds.takes(&interface(gre.clone(), "")));
+        assert!(kinds.takes(&interface(veth.clone(), "to the test lab")));
+        assert!(!kinds.takes(&interface(veth.clone(), "a test")));
+        assert!(!kinds.takes(&interface(DeviceKind::of_word("vlan"), "")));
+        assert!(!interfaces(&["*", "!kind:veth"]).takes(&interface(veth.clone(), "")));
+        let uplinks = interfaces(&["alias:uplink: *"]);
+        assert!(uplinks.takes(&interface(veth.clone(), "uplink: north")));
+        assert!(!uplinks.takes(&interface(veth, "uplink")));
     }
 
     #[test]
@@ -361,16 +479,54 @@ mod tests {
 
     #[test]
     fn what_no_interface_name_can_match_is_no_pattern() {
-        for text in ["", "!", "a b", "eth/0", "[a", "a***"] {
+        for text in [
+            "",
+            "!",
+            "a b",
+            "eth/0",
+            "[a",
+            "a***",
+            "eth0:1",
+            "alias:",
+            "Kind:veth",
+            "!!kind:veth",
+        ] {
             assert_eq!(
                 text.parse::<InterfacePattern>(),
-                Err(InvalidPattern),
+                Err(InvalidPattern::Glob),
                 "{text}"
             );
         }
-        for text in ["*", "!lo", "eth0.10", "e[!a]*", "!!x"] {
+        for text in [
+            "kind:",
+            "kind:nonsense",
+            "!kind:Veth",
+            "kind:v*",
+            "kind: veth",
+        ] {
+            assert_eq!(
+                text.parse::<InterfacePattern>(),
+                Err(InvalidPattern::Kind),
+                "{text}"
+            );
+        }
+        for text in [
+            "*",
+            "!lo",
+            "eth0.10",
+            "e[!a]*",
+            "!!x",
+            "kind:vlan",
+            "!kind:veth",
+            "alias:to: ?*",
+            "kind",
+        ] {
             assert_eq!(text.parse::<InterfacePattern>().unwrap().to_string(), text);
         }
+        assert_eq!(
+            "kind:vlan".parse::<InterfacePattern>().unwrap().name(),
+            None
+        );
     }
 
     #[test]

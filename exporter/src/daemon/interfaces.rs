@@ -2,17 +2,21 @@
 
 use super::metering::Command;
 use super::status::InterfaceStatus;
-use crate::config::Interfaces;
-use crate::observe::{Direction, Error, Interface, LinkEvent, Links, Probes};
+use super::whereabouts::Whereabouts;
+use crate::config::{Interfaces, KernelFilter};
+use crate::observe::{Direction, Error, Interface, LinkEvent, LinkSpeed, Links, Namespace, Probes};
 use ipfix::options;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 
-/// The interfaces of this network namespace, and the probes on those that are observed.
+/// The interfaces of a network namespace, and the probes on those that are observed.
 pub struct Watched {
     wanted: Interfaces,
+    /// Where they are.
+    namespace: Namespace,
     probes: Probes,
     known: BTreeMap<u32, Interface>,
+    speeds: BTreeMap<u32, LinkSpeed>,
     /// How often programs were attached again, by interface.
     reattached: BTreeMap<u32, u64>,
     /// Interfaces that cannot be observed for now, of which the log told.
@@ -21,16 +25,41 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Nothing is known or observed yet.
-    pub fn new(wanted: Interfaces, probes: Probes, meter: Sender<Command>) -> Self {
+    /// Nothing is known or observed yet. `namespace` is that of `probes`.
+    pub fn new(
+        wanted: Interfaces,
+        namespace: Namespace,
+        probes: Probes,
+        meter: Sender<Command>,
+    ) -> Self {
         Self {
             wanted,
+            namespace,
             probes,
             known: BTreeMap::new(),
+            speeds: BTreeMap::new(),
             reattached: BTreeMap::new(),
             failing: BTreeSet::new(),
             meter,
         }
+    }
+
+    /// Attaches to what there is now, if the namespace is there, and takes off what an exporter before
+    /// this one had attached to other interfaces. Gives what tells of changes.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
+    pub async fn begin(&mut self, whereabouts: &Whereabouts) -> Result<Option<Links>, Error> {
+        let links = if self.namespace == Namespace::Nowhere {
+            whereabouts.say_waiting();
+            None
+        } else {
+            let links = Links::connect(&self.namespace)?;
+            self.start(&links).await?;
+            Some(links)
+        };
+        self.end_inherited();
+        Ok(links)
     }
 
     /// Attaches to what there is now.
@@ -38,12 +67,12 @@ impl Watched {
     /// A device of a kind that cannot be observed is passed over with a word in the log, unless it
     /// is named outright. Names that match nothing are an error only if nothing else matches: an
     /// interface may come later, but a mistyped name must not look like a quiet network.
-    pub async fn start(&mut self, links: &Links) -> Result<(), Error> {
+    async fn start(&mut self, links: &Links) -> Result<(), Error> {
         for interface in links.list().await? {
             let named = self.is_named(&interface.name);
             self.known.insert(interface.index, interface.clone());
             self.tell(&interface);
-            if !self.wanted.takes(&interface.name) {
+            if !self.wanted.takes(&interface) {
                 continue;
             }
             match self.probes.attach(&interface) {
@@ -85,7 +114,7 @@ impl Watched {
     }
 
     /// Takes off what an exporter before this one had attached and this one does not want.
-    pub fn end_inherited(&mut self) {
+    fn end_inherited(&mut self) {
         let programs = self.probes.attachments().detach_inherited();
         if programs > 0 {
             tracing::info!(
@@ -95,14 +124,53 @@ impl Watched {
         }
     }
 
+    /// Where the interfaces are.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Leaves the namespace: what is attached there comes off, and flows seen there end.
+    pub fn leave(&mut self) {
+        self.move_to(Namespace::Nowhere);
+        for index in std::mem::take(&mut self.known).into_keys() {
+            let _ = self.meter.send(Command::Gone { index });
+        }
+        self.speeds.clear();
+        self.reattached.clear();
+        self.failing.clear();
+    }
+
+    /// Goes into a namespace after [`leave`](Self::leave), and attaches to what there is.
+    pub async fn enter(&mut self, namespace: Namespace, links: &Links) -> Result<(), Error> {
+        self.move_to(namespace);
+        for interface in links.list().await? {
+            self.changed(&interface);
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, namespace: Namespace) {
+        self.probes.attachments().set_namespace(namespace.clone());
+        self.namespace = namespace;
+    }
+
     /// Follows a change; returns whether what collectors are told of interfaces changed.
-    pub async fn follow(&mut self, event: LinkEvent, links: &Links) -> bool {
+    pub async fn follow(&mut self, event: LinkEvent, links: &mut Links) -> bool {
         match event {
             LinkEvent::Changed(interface) => self.changed(&interface),
             LinkEvent::Gone { index } => self.gone(index),
+            LinkEvent::Speed { index, speed } => {
+                // Nothing that collectors are told of.
+                self.speeds.insert(index, speed);
+                false
+            }
             LinkEvent::Filters { index } => self.verify_one(index),
-            LinkEvent::Missed => match links.list().await {
+            LinkEvent::Missed => match links.take_stock().await {
                 Ok(found) => {
+                    tracing::info!(
+                        interfaces = found.len(),
+                        "more happened to interfaces than netlink keeps: taking stock anew"
+                    );
                     let gone: Vec<u32> = self
                         .known
                         .keys()
@@ -147,10 +215,15 @@ impl Watched {
         }
     }
 
+    /// Takes another filter: see [`Probes::set_filter`].
+    pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), Error> {
+        self.probes.set_filter(filter)
+    }
+
     /// Takes other directions: attaches and detaches what they say.
     pub fn set_directions(&mut self, ingress: bool, egress: bool) {
         self.probes.set_directions(ingress, egress);
-        let wanted = |interface: &&Interface| self.wanted.takes(&interface.name);
+        let wanted = |interface: &&Interface| self.wanted.takes(interface);
         let known: Vec<Interface> = self.known.values().filter(wanted).cloned().collect();
         for interface in known {
             self.attach(&interface);
@@ -163,15 +236,30 @@ impl Watched {
         attachments
             .interfaces()
             .into_iter()
-            .map(|index| InterfaceStatus {
-                index,
-                name: self
+            .map(|index| {
+                let interface = self
                     .known
                     .get(&index)
-                    .map_or_else(|| index.to_string(), |interface| interface.name.clone()),
-                ingress: attachments.kind(index, Direction::Ingress),
-                egress: attachments.kind(index, Direction::Egress),
-                reattached: self.reattached.get(&index).copied().unwrap_or(0),
+                    .cloned()
+                    .unwrap_or_else(|| Interface {
+                        name: index.to_string(),
+                        ..Interface::default()
+                    });
+                let speed = self.speeds.get(&index).copied().unwrap_or_default();
+                InterfaceStatus {
+                    index,
+                    name: interface.name,
+                    alias: interface.alias,
+                    kind: interface.kind.to_string(),
+                    up: interface.up,
+                    speed_bits_per_second: speed.bits_per_second,
+                    duplex: speed
+                        .full_duplex
+                        .map(|full| if full { "full" } else { "half" }),
+                    ingress: attachments.kind(index, Direction::Ingress),
+                    egress: attachments.kind(index, Direction::Egress),
+                    reattached: self.reattached.get(&index).copied().unwrap_or(0),
+                }
             })
             .collect()
     }
@@ -180,20 +268,14 @@ impl Watched {
     pub fn records(&mut self) -> Vec<options::Interface> {
         self.status()
             .into_iter()
-            .map(|InterfaceStatus { index, name, .. }| {
-                let alias = self
-                    .known
-                    .get(&index)
-                    .map_or("", |interface| &interface.alias);
-                options::Interface {
-                    index,
-                    description: if alias.is_empty() {
-                        name.clone()
-                    } else {
-                        alias.to_owned()
-                    },
-                    name,
-                }
+            .map(|status| options::Interface {
+                index: status.index,
+                description: if status.alias.is_empty() {
+                    status.name.clone()
+                } else {
+                    status.alias
+                },
+                name: status.name,
             })
             .collect()
     }
@@ -225,6 +307,7 @@ impl Watched {
         let was_observed = self.is_observed(index);
         self.probes.attachments().forget(index);
         self.reattached.remove(&index);
+        self.speeds.remove(&index);
         self.failing.remove(&index);
         let _ = self.meter.send(Command::Gone { index });
         if was_observed {
@@ -233,10 +316,10 @@ impl Watched {
         was_observed
     }
 
-    /// Attaches to an interface, or detaches from it, as its name says.
+    /// Attaches to an interface, or detaches from it, as the patterns say.
     fn place(&mut self, interface: &Interface) {
         let observed = self.is_observed(interface.index);
-        let wanted = self.wanted.takes(&interface.name);
+        let wanted = self.wanted.takes(interface);
         let (name, index) = (&interface.name, interface.index);
         if wanted && !observed && self.attach(interface) {
             tracing::info!(interface = name, index, "observing");
@@ -255,7 +338,7 @@ impl Watched {
         if lost.is_empty() && !self.failing.contains(&index) {
             return false;
         }
-        if !self.wanted.takes(&interface.name) {
+        if !self.wanted.takes(&interface) {
             return !lost.is_empty();
         }
         for direction in &lost {

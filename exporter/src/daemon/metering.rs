@@ -656,7 +656,7 @@ pub fn loss_reason(reason: DropReason) -> LossReason {
         DropReason::NotSampled => LossReason::NotSampled,
         DropReason::LogFull => LossReason::LogFull,
         DropReason::UnknownCpu => LossReason::UnknownCpu,
-        DropReason::Reserved7 => LossReason::Unaccounted,
+        DropReason::Filtered => LossReason::Filtered,
     }
 }
 

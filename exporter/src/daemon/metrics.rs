@@ -5,7 +5,8 @@
 //! answers one request, and what the daemon does for it is gather its status once.
 #![forbid(unsafe_code)]
 
-use super::status::Status;
+use super::status::{InterfaceStatus, Status};
+use crate::export::{CollectorStatus, ConnectionState, ConnectionStatus, Failures};
 use crate::ledger::Count;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -273,6 +274,7 @@ fn kernel(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
         None,
         &hooks,
     )?;
+    interfaces(writer, status)?;
     let reattached: Vec<_> = status
         .interfaces
         .iter()
@@ -288,6 +290,47 @@ fn kernel(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
         &reattached,
     )?;
     tables(writer, status)
+}
+
+/// What the observed interfaces are.
+fn interfaces(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
+    let information: Vec<_> = status
+        .interfaces
+        .iter()
+        .map(|interface| {
+            vec![
+                ("interface", interface.name.as_str()),
+                ("kind", interface.kind.as_str()),
+                ("alias", interface.alias.as_str()),
+                ("duplex", interface.duplex.unwrap_or("unknown")),
+            ]
+        })
+        .collect();
+    writer.information_of_each(
+        "interface",
+        "An interface that is observed: its kind, ifAlias, duplex",
+        &information,
+    )?;
+    let of_each = |value: fn(&InterfaceStatus) -> Option<u64>| -> Vec<_> {
+        let values = status.interfaces.iter().filter_map(|interface| {
+            let labels = vec![("interface", interface.name.as_str())];
+            value(interface).map(|value| (labels, value))
+        });
+        values.collect()
+    };
+    writer.gauge(
+        "interface_up",
+        "Whether an interface is administratively up",
+        None,
+        &of_each(|interface| Some(u64::from(interface.up))),
+    )?;
+    writer.gauge(
+        "interface_speed",
+        "How fast an interface is in each direction, where its driver knows",
+        // In octets, as others have it: see promtool.
+        Some(&Unit::Other("bytes_per_second".to_owned())),
+        &of_each(|interface| interface.speed_bits_per_second.map(|bits| bits / 8)),
+    )
 }
 
 fn tables(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
@@ -442,6 +485,82 @@ fn collectors(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error
         "Flow Records that wait to be sent",
         None,
         &each(&|at| of(at).held_records),
+    )?;
+    connections(writer, status)
+}
+
+/// Of collectors that are connected to, how it is with that.
+fn connections(writer: &mut Writer<'_>, status: &Status) -> Result<(), fmt::Error> {
+    let connected: Vec<(&CollectorStatus, &ConnectionStatus)> = status
+        .collectors
+        .iter()
+        .filter_map(|collector| Some((collector, collector.connection.as_ref()?)))
+        .collect();
+    if connected.is_empty() {
+        return Ok(());
+    }
+    let each = |value: &dyn Fn(&CollectorStatus, &ConnectionStatus) -> Option<u64>| {
+        let samples = connected.iter().filter_map(|(collector, connection)| {
+            let labels = vec![("collector", collector.name.as_str())];
+            Some((labels, value(collector, connection)?))
+        });
+        samples.collect::<Vec<Sample<'_, u64>>>()
+    };
+    writer.gauge(
+        "collector_connected",
+        "Whether there is a connection that takes what is sent",
+        None,
+        &each(&|_, c| Some((c.state == ConnectionState::Connected).into())),
+    )?;
+    writer.counter(
+        "collector_connections",
+        "Connections that were made",
+        None,
+        &each(&|_, c| Some(c.made)),
+    )?;
+    let mut failures: Vec<Sample<'_, u64>> = Vec::new();
+    for (collector, connection) in &connected {
+        let Failures {
+            connect,
+            tls,
+            closed,
+            timed_out,
+            broken,
+        } = connection.failures;
+        for (failure, count) in [
+            ("connect", connect),
+            ("tls", tls),
+            ("closed", closed),
+            ("timed_out", timed_out),
+            ("broken", broken),
+        ] {
+            let labels = vec![("collector", collector.name.as_str()), ("failure", failure)];
+            failures.push((labels, count));
+        }
+    }
+    writer.counter(
+        "collector_connection_failures",
+        "Connections that could not be made, or ended otherwise than by this exporter",
+        None,
+        &failures,
+    )?;
+    writer.counter(
+        "collector_unacknowledged_records",
+        "Flow Records sent that may have arrived or not, because a connection broke",
+        None,
+        &each(&|s, _| Some(s.unacknowledged_records)),
+    )?;
+    writer.gauge(
+        "collector_waiting",
+        "Octets on their way in a connection",
+        Some(&Unit::Bytes),
+        &each(&|_, c| Some(c.waiting_octets)),
+    )?;
+    writer.gauge(
+        "collector_certificate_expires_timestamp",
+        "Until when the certificate is good that the collector was shown, since 1970",
+        Some(&Unit::Seconds),
+        &each(&|_, c| Some(c.tls.as_ref()?.certificate_expires_ms? / 1000)),
     )
 }
 
@@ -481,6 +600,22 @@ impl Writer<'_> {
             .0
             .encode_descriptor(name, help, None, MetricType::Info)?;
         metric.encode_info(&labels)
+    }
+
+    /// The same of several things, each with its labels.
+    fn information_of_each(
+        &mut self,
+        name: &str,
+        help: &str,
+        each: &[Vec<(&'static str, &str)>],
+    ) -> Result<(), fmt::Error> {
+        let mut metric = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Info)?;
+        for labels in each {
+            metric.encode_info(labels)?;
+        }
+        Ok(())
     }
 
     /// Packets and octets.
@@ -556,9 +691,9 @@ impl Writer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::{ConfigurationStatus, InterfaceStatus, KernelStatus, MeterStatus};
+    use super::super::status::{ConfigurationStatus, KernelStatus, MeterStatus};
     use super::*;
-    use crate::export::CollectorStatus;
+    use crate::export::TlsStatus;
     use crate::ledger::{KernelReading, Ledger, LossReason};
     use std::collections::{BTreeMap, BTreeSet};
     use std::fs;
@@ -579,24 +714,45 @@ mod tests {
             version: "0.0.0",
             uptime_s: 3601,
             ledger: ledger.snapshot_with(|| reading),
-            collectors: vec![CollectorStatus {
-                name: "the \"north\" one".to_owned(),
-                protocol: "ipfix",
-                messages: 12,
-                octets: 14_000,
-                records: 170,
-                lost_records: 3,
-                refused: 1,
-                ..CollectorStatus::default()
-            }],
+            collectors: vec![
+                udp_collector(),
+                CollectorStatus {
+                    name: "south".to_owned(),
+                    protocol: "ipfix",
+                    transport: "tls",
+                    unacknowledged_records: 40,
+                    connection: Some(ConnectionStatus {
+                        state: ConnectionState::Connected,
+                        made: 3,
+                        waiting_octets: 4242,
+                        tls: Some(TlsStatus {
+                            certificate_expires_ms: Some(1_827_072_420_123),
+                            ..TlsStatus::default()
+                        }),
+                        failures: Failures {
+                            closed: 2,
+                            ..Failures::default()
+                        },
+                        ..ConnectionStatus::default()
+                    }),
+                    ..CollectorStatus::default()
+                },
+            ],
+            namespace: None,
             interfaces: vec![InterfaceStatus {
                 index: 2,
                 name: "eth0".to_owned(),
+                alias: "uplink".to_owned(),
+                kind: "physical".to_owned(),
+                up: true,
+                speed_bits_per_second: Some(10_000_000_000),
+                duplex: Some("full"),
                 ingress: Some("tcx"),
                 egress: None,
                 reattached: 4,
             }],
             kernel: KernelStatus {
+                filter: None,
                 attached: BTreeMap::from([("tcx", 1)]),
                 frames: Count::new(1_001, 104_000),
                 cache_slots: 4096,
@@ -621,6 +777,20 @@ mod tests {
                 errors: vec!["f:1:1: no".to_owned()],
                 ..ConfigurationStatus::default()
             },
+        }
+    }
+
+    fn udp_collector() -> CollectorStatus {
+        CollectorStatus {
+            name: "the \"north\" one".to_owned(),
+            protocol: "ipfix",
+            transport: "udp",
+            messages: 12,
+            octets: 14_000,
+            records: 170,
+            lost_records: 3,
+            refused: 1,
+            ..CollectorStatus::default()
         }
     }
 

@@ -12,15 +12,16 @@ mod metering;
 pub mod metrics;
 mod onlookers;
 pub mod status;
+mod whereabouts;
 
 use crate::config::{self, Config, Loaded};
 use crate::export::{CollectorHandle, Collectors, Shared, address_facing};
-use crate::ledger::{Ledger, Snapshot};
+use crate::ledger::{Ledger, LossReason, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
-    AttachMode, Error, FetcherOptions, InterfaceNames, Links, Parts, Pins, Succession,
-    boot_clock_ns, raise_descriptor_limit,
+    Account, AttachMode, Error, FetcherOptions, InterfaceNames, LinkEvent, Links, Namespace, Parts,
+    Pins, Succession, boot_clock_ns, raise_descriptor_limit,
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
@@ -29,7 +30,7 @@ use interfaces::Watched;
 use kept::{Kept, past};
 use manager::Watchdog;
 use metering::{Command, Gauges, Metering};
-use status::{ConfigurationStatus, Reloaded, Sources, Status};
+use status::{ConfigurationStatus, NamespaceStatus, Reloaded, Sources, Status};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -40,6 +41,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use whereabouts::Whereabouts;
 
 pub(crate) use kept::count;
 pub(crate) use metering::loss_reason;
@@ -83,8 +85,9 @@ pub enum DaemonError {
 /// Observes and exports until SIGTERM or SIGINT, or until it is told to hand over; then exports what
 /// is held and returns the ledger as it was at the end.
 ///
-/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails before the first packet is counted, what
-/// was attached by then comes off again; what was found from an exporter before stays as it was.
+/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails
+/// before the first packet is counted, what was attached by then comes off again; what was found from an
+/// exporter before stays as it was.
 pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, DaemonError> {
     let Loaded { config, read, .. } = loaded;
     raise_descriptor_limit();
@@ -98,7 +101,9 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
 
     // kernel programs and tables: those of an exporter before this one, if it left any
     let now_ms = UnixTime::from(SystemTime::now()).millis();
-    let (parts, succession) = Parts::lasting(&fetcher_options(&config), now_ms)?;
+    let whereabouts = Whereabouts::new(config.observation.namespace.as_deref());
+    let options = fetcher_options(&config, whereabouts.open()?);
+    let (parts, succession) = Parts::lasting(&options, now_ms)?;
     let Parts {
         probes,
         tables,
@@ -114,11 +119,7 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
     } = succession;
     let inheritance = Inheritance(pins.clone());
     if adopted {
-        tracing::info!(
-            pin_dir = %pins.path().display(),
-            handed_over = account.handed_over == 1,
-            "taking over the tables of the exporter before this one"
-        );
+        say_taking_over(&pins, &account);
     }
     // -> meter
     let past = past(&account);
@@ -135,10 +136,9 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
         adopted,
     };
     let (meter, commands) = channel();
-    let mut watched = Watched::new(config.observation.interfaces.clone(), probes, meter.clone());
-    let mut links = Links::connect()?;
-    watched.start(&links).await?;
-    watched.end_inherited();
+    let patterns = config.observation.interfaces.clone();
+    let mut watched = Watched::new(patterns, options.namespace, probes, meter.clone());
+    let mut links = watched.begin(&whereabouts).await?;
     // -> collectors, who are told the interfaces' names with their first message
     let (shared, told) = watch::channel(Arc::new(Shared {
         interfaces: watched.records(),
@@ -182,6 +182,7 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
         collectors,
         shared,
         watched,
+        whereabouts,
         meter,
         kept,
         metrics,
@@ -192,6 +193,14 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
         .serve(&mut signals, &control, scraped, &mut links, &thread)
         .await;
     daemon.stop(thread, end).await
+}
+
+fn say_taking_over(pins: &Pins, account: &Account) {
+    tracing::info!(
+        pin_dir = %pins.path().display(),
+        handed_over = account.handed_over == 1,
+        "taking over the tables of the exporter before this one"
+    );
 }
 
 /// Why the exporter ends.
@@ -233,6 +242,7 @@ struct Daemon {
     collectors: Collectors,
     shared: watch::Sender<Arc<Shared>>,
     watched: Watched,
+    whereabouts: Whereabouts,
     meter: Sender<Command>,
     kept: Kept,
     metrics: Option<metrics::Listener>,
@@ -248,7 +258,7 @@ impl Daemon {
         signals: &mut Signals,
         control: &Control,
         mut scraped: mpsc::Receiver<oneshot::Sender<Status>>,
-        links: &mut Links,
+        links: &mut Option<Links>,
         meter: &JoinHandle<()>,
     ) -> End {
         let (desk, mut orders) = Desk::new(self.meter.clone(), self.shared.subscribe());
@@ -256,7 +266,6 @@ impl Daemon {
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         let mut watchdog = Watchdog::new();
         let mut alive = tokio::time::interval(watchdog.interval());
-        let mut netlink = true;
         // Since when nobody can be accepted at the control socket.
         let mut refusing: Option<Instant> = None;
         let mut last_told = Instant::now();
@@ -270,9 +279,14 @@ impl Daemon {
                     question => {
                         let reply = self.answer(&question);
                         tokio::spawn(async move { control::write_reply(client, &reply).await });
+                        self.settle(links).await;
                     }
                 },
-                _ = signals.hangup.recv() => { self.reload(); }
+                _ = signals.hangup.recv() => {
+                    self.reload();
+                    self.settle(links).await;
+                }
+                () = self.whereabouts.changed() => self.settle(links).await,
                 Some(reply) = scraped.recv() => { let _ = reply.send(self.status()); }
                 _ = share.tick() => {
                     if meter.is_finished() {
@@ -288,16 +302,19 @@ impl Daemon {
                     let rounds = self.sources.gauges.rounds.load(Ordering::Relaxed);
                     watchdog.alive(rounds, &self.summary());
                 }
-                _ = verify.tick() => if self.watched.verify() {
-                    self.share();
-                },
-                event = links.next(), if netlink => {
-                    let Some(event) = event else {
+                _ = verify.tick() => {
+                    if self.watched.verify() {
+                        self.share();
+                    }
+                    self.settle(links).await;
+                }
+                event = next_event(links) => {
+                    let (Some(event), Some(connected)) = (event, links.as_mut()) else {
                         tracing::error!("netlink is closed: changes of interfaces are no longer seen");
-                        netlink = false;
+                        *links = None;
                         continue;
                     };
-                    if self.watched.follow(event, links).await {
+                    if self.watched.follow(event, connected).await {
                         self.share();
                     }
                 }
@@ -320,6 +337,66 @@ impl Daemon {
                 },
             }
         }
+    }
+
+    /// Goes where the interfaces are by now: the namespace may have come, or gone, or be another.
+    async fn settle(&mut self, links: &mut Option<Links>) {
+        if !self.whereabouts.is_elsewhere(self.watched.namespace()) {
+            if *self.watched.namespace() == Namespace::Nowhere {
+                *links = None;
+            }
+            return;
+        }
+        // Before anything is opened in the next one: what is open in this one keeps it alive.
+        let left = self.leave();
+        *links = None;
+        let namespace = self.whereabouts.try_open();
+        if namespace == Namespace::Nowhere {
+            if left {
+                self.whereabouts.say_waiting();
+            }
+            return;
+        }
+        match self.enter(namespace, links).await {
+            Ok(()) => {
+                let name = self.whereabouts.name();
+                let interfaces = self.watched.status().len();
+                tracing::info!(
+                    namespace = name,
+                    interfaces,
+                    "observing this network namespace"
+                );
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot observe the network namespace; trying on");
+                self.leave();
+                *links = None;
+            }
+        }
+        self.share();
+    }
+
+    async fn enter(
+        &mut self,
+        namespace: Namespace,
+        links: &mut Option<Links>,
+    ) -> Result<(), Error> {
+        let inode = namespace.inode()?;
+        let connected = links.insert(Links::connect(&namespace)?);
+        self.kept.page.update(|account| account.namespace = inode);
+        self.watched.enter(namespace, connected).await
+    }
+
+    /// Takes the programs off in the namespace that was observed so far, if there was one.
+    fn leave(&mut self) -> bool {
+        if *self.watched.namespace() == Namespace::Nowhere {
+            return false;
+        }
+        self.watched.leave();
+        // Its number may be given to another.
+        self.kept.page.update(|account| account.namespace = 0);
+        self.share();
+        true
     }
 
     /// The end: all that was counted is exported as far as it can be. Nothing more is counted, or
@@ -411,16 +488,32 @@ impl Daemon {
         }
         let new = loaded.config;
         let old = self.config.clone();
-        // Before anything is changed: it may fail.
+        // Before anything is changed: these may fail.
         let moved = (new.metrics != self.config.metrics)
             .then(|| listen_for_metrics(&new, &self.scrapes))
             .transpose()
             .map_err(|error| lines(error.to_string()))?;
+        let moving = new.observation.namespace != self.config.observation.namespace;
+        let whereabouts = moving
+            .then(|| {
+                let whereabouts = Whereabouts::new(new.observation.namespace.as_deref());
+                whereabouts.open().map(|_| whereabouts)
+            })
+            .transpose()
+            .map_err(|error| lines(error.to_string()))?;
+        if new.observation.filter != self.config.observation.filter {
+            self.watched
+                .set_filter(&new.observation.filter)
+                .map_err(|error| lines(format!("observation.filter: {error}")))?;
+        }
         let domain = new.observation.domain_id;
         let export = self
             .collectors
             .set(&new.collectors, domain, &self.ledger)
-            .map_err(|error| lines(error.to_string()))?;
+            .map_err(|error| {
+                let _ = self.watched.set_filter(&self.config.observation.filter);
+                lines(error.to_string())
+            })?;
         let _ = self.meter.send(Command::Export(export));
         if let Some(listener) = moved {
             self.metrics = listener;
@@ -440,15 +533,23 @@ impl Daemon {
         self.sources
             .tables
             .set_timestamps(new.observation.timestamps);
-        let FetcherOptions {
-            ingress,
-            egress,
-            layer2_flows,
-            ..
-        } = fetcher_options(&new);
-        self.sources.tables.set_layer2_flows(layer2_flows);
-        if new.observation.directions != old.observation.directions {
-            self.watched.set_directions(ingress, egress);
+        self.sources
+            .tables
+            .set_layer2_flows(new.observation.non_ip == config::NonIp::Flow);
+        let directions = new.observation.directions;
+        if directions != old.observation.directions {
+            self.watched
+                .set_directions(directions.ingress(), directions.egress());
+        }
+        if let Some(whereabouts) = whereabouts {
+            // The patterns are for what is there.
+            self.leave();
+            if whereabouts.is_elsewhere(&Namespace::Nowhere) {
+                tracing::info!("going over to another network namespace");
+            } else {
+                whereabouts.say_waiting();
+            }
+            self.whereabouts = whereabouts;
         }
         self.watched.set_wanted(new.observation.interfaces.clone());
         if new.observation.agent_address != old.observation.agent_address
@@ -522,16 +623,23 @@ impl Daemon {
     }
 
     fn status(&mut self) -> Status {
-        self.sources.status(
+        let mut status = self.sources.status(
             self.began.elapsed().as_secs(),
             self.config.metering.max_flows.get(),
             self.collectors.running(),
+            self.whereabouts.name().map(|name| NamespaceStatus {
+                name: name.to_owned(),
+                present: *self.watched.namespace() != Namespace::Nowhere,
+            }),
             self.watched.status(),
             ConfigurationStatus {
                 log_level: logging::level(),
                 ..self.configuration.clone()
             },
-        )
+        );
+        let filter = &self.config.observation.filter;
+        status.kernel.filter = (!filter.is_all()).then(|| filter.text());
+        status
     }
 
     /// One line for `systemctl status`.
@@ -560,9 +668,8 @@ impl Daemon {
     fn share_with(&mut self, interfaces: Vec<ipfix::options::Interface>) {
         let lost = self.sources.ledger().lost;
         // What was left out on purpose was not ignored: it was not selected.
-        let ignored = lost
-            .total()
-            .saturating_sub(lost.of(crate::ledger::LossReason::NotSampled));
+        let left_out = lost.of(LossReason::NotSampled) + lost.of(LossReason::Filtered);
+        let ignored = lost.total().saturating_sub(left_out);
         let before = self.shared.borrow().clone();
         let now_ms = UnixTime::from(SystemTime::now()).millis();
         let changed = ignored != before.ignored;
@@ -583,6 +690,14 @@ impl Daemon {
             ignored_first_ms: first,
             ignored_last_ms: last,
         }));
+    }
+}
+
+/// What happens to interfaces next; never, while nobody tells.
+async fn next_event(links: &mut Option<Links>) -> Option<LinkEvent> {
+    match links {
+        Some(links) => links.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -618,7 +733,7 @@ fn listen_for_metrics(
     Ok(Some(listener))
 }
 
-fn fetcher_options(config: &Config) -> FetcherOptions {
+fn fetcher_options(config: &Config, namespace: Namespace) -> FetcherOptions {
     let observation = &config.observation;
     FetcherOptions {
         sampling: observation.sampling.get(),
@@ -631,10 +746,12 @@ fn fetcher_options(config: &Config) -> FetcherOptions {
             config::Attach::Clsact => AttachMode::Clsact,
         },
         layer2_flows: observation.non_ip == config::NonIp::Flow,
+        filter: observation.filter.clone(),
         timestamps: observation.timestamps,
         cache_slots: Some(observation.cache_slots),
         log_records: observation.log_records,
         pin_dir: config.daemon.pin_dir.clone(),
+        namespace,
     }
 }
 
@@ -714,6 +831,7 @@ mod tests {
             "observation.interfaces=eth0",
             "observation.directions=ingress",
             "observation.sampling=2",
+            "observation.filter=udp",
             "observation.non-ip=flow",
             "observation.timestamps=tick",
             "observation.agent-address=192.0.2.1",

@@ -17,12 +17,31 @@ pub struct InterfaceStatus {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// `ifAlias`, the operator's description; empty where there is none.
+    pub alias: String,
+    /// What sort of device it is: the kernel's word for it, else `physical`, `loopback` or `other`.
+    pub kind: String,
+    /// Administratively up.
+    pub up: bool,
+    /// How fast it is in each direction; none where its driver does not know.
+    pub speed_bits_per_second: Option<u64>,
+    /// `full` or `half`; none where its driver does not know.
+    pub duplex: Option<&'static str>,
     /// How packets that enter are seen: `tcx`, `clsact`, or not at all.
     pub ingress: Option<&'static str>,
     /// How packets that leave are seen.
     pub egress: Option<&'static str>,
     /// How often somebody took a program off and it was attached again.
     pub reattached: u64,
+}
+
+/// The network namespace that the configuration names.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NamespaceStatus {
+    /// Its name or path, as configured.
+    pub name: String,
+    /// Whether it is there; else it is waited for.
+    pub present: bool,
 }
 
 /// The state of an exporter.
@@ -36,6 +55,8 @@ pub struct Status {
     pub ledger: Snapshot,
     /// The collectors.
     pub collectors: Vec<CollectorStatus>,
+    /// The network namespace that they are in; none: the exporter's own.
+    pub namespace: Option<NamespaceStatus>,
     /// The interfaces that are observed.
     pub interfaces: Vec<InterfaceStatus>,
     /// The kernel's side.
@@ -96,6 +117,8 @@ pub struct Reloaded {
 /// The kernel's side.
 #[derive(Debug, Serialize)]
 pub struct KernelStatus {
+    /// The filter in force; `None`: there is none. What it leaves out is lost by `filtered`.
+    pub filter: Option<String>,
     /// How programs are attached, and to how many hooks so.
     pub attached: BTreeMap<&'static str, usize>,
     /// Frames, and their octets with link headers, as interface counters have them.
@@ -163,6 +186,7 @@ impl Sources {
         uptime_s: u64,
         max_flows: u32,
         collectors: &[CollectorHandle],
+        namespace: Option<NamespaceStatus>,
         interfaces: Vec<InterfaceStatus>,
         configuration: ConfigurationStatus,
     ) -> Status {
@@ -182,8 +206,10 @@ impl Sources {
             uptime_s,
             ledger: self.ledger(),
             collectors: collectors.iter().map(CollectorHandle::status).collect(),
+            namespace,
             interfaces,
             kernel: KernelStatus {
+                filter: None,
                 attached,
                 frames: Count::new(frames.packets, frames.octets),
                 cache_slots: sizes.sets * 2,

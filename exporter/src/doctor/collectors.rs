@@ -1,7 +1,9 @@
 //! The collectors: is there a way, and does somebody listen?
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ipfix::Protocol;
@@ -10,6 +12,8 @@ use tokio::time::timeout;
 
 use super::Finding;
 use crate::config::{Collector, Config, Host};
+use crate::export::stream::Stream;
+use crate::export::{CollectorStatus, ConnectionStatus};
 use crate::record::UnixTime;
 
 const COLLECTOR: &str = "collector";
@@ -57,6 +61,10 @@ async fn examine(collector: &Collector) -> Vec<Finding> {
             peer
         }
     };
+    if collector.transport.is_stream() {
+        findings.push(connected(collector, peer).await);
+        return findings;
+    }
     findings.extend(match probe(collector, peer).await {
         Ok((source, mtu, answer)) => {
             vec![reached(peer, source, mtu), answered(peer, answer.as_ref())]
@@ -64,6 +72,42 @@ async fn examine(collector: &Collector) -> Vec<Finding> {
         Err(error) => vec![unreachable(peer, &error)],
     });
     findings
+}
+
+/// Whether the collector takes a connection, and by TLS agrees; it is ended at once.
+async fn connected(collector: &Collector, peer: SocketAddr) -> Finding {
+    let status = Arc::new(Mutex::new(CollectorStatus {
+        name: collector.name.clone(),
+        connection: Some(ConnectionStatus::default()),
+        ..CollectorStatus::default()
+    }));
+    match Stream::connect(collector, &[peer], status.clone()).await {
+        Ok(stream) => {
+            let source = stream.source();
+            stream.close(PATIENCE).await;
+            let tls = status
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .connection
+                .take()
+                .and_then(|connection| connection.tls);
+            // Writing to a String cannot fail.
+            let mut text = format!("{peer} takes connections");
+            if let Ok(source) = source {
+                let _ = write!(text, " from {}", source.ip());
+            }
+            if let Some(tls) = tls {
+                let _ = write!(text, ", by {}, as {}", tls.version, tls.server_name);
+            }
+            Finding::ok(COLLECTOR, text)
+        }
+        Err(error) => Finding::problem(
+            COLLECTOR,
+            error.to_string(),
+            "is the collector running, is this its port and transport, and do certificates and names fit? \
+             A firewall on the way may refuse, too",
+        ),
+    }
 }
 
 pub(super) fn resolved(

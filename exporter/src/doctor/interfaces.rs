@@ -1,18 +1,20 @@
 //! The interfaces that are to be observed: what else is there, and what passes the programs by.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
 use super::Finding;
 use crate::config::{Attach, Config};
 use crate::observe::inspect::{self, DevicePrograms, Filter};
-use crate::observe::{Direction, Interface, Links};
+use crate::observe::{Direction, Interface, Links, Namespace};
+use std::collections::BTreeMap;
 
 const INTERFACE: &str = "interface";
+const NAMESPACE: &str = "namespace";
 
 pub(super) async fn findings(config: &Config) -> Vec<Finding> {
-    let list = async { Links::connect()?.list().await };
+    let namespace = match place(config) {
+        Ok(namespace) => namespace,
+        Err(finding) => return vec![finding],
+    };
+    let list = async { Links::connect(&namespace)?.list().await };
     let interfaces = match list.await {
         Ok(interfaces) => interfaces,
         Err(error) => return vec![Finding::unknown(INTERFACE, error.to_string())],
@@ -21,7 +23,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = missing(config, &interfaces);
     let observed: Vec<_> = interfaces
         .iter()
-        .filter(|interface| wanted.takes(&interface.name))
+        .filter(|interface| wanted.takes(interface))
         .collect();
     if observed.is_empty() && findings.is_empty() {
         findings.push(Finding::problem(
@@ -31,7 +33,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
         ));
     }
     let indices: Vec<_> = observed.iter().map(|interface| interface.index).collect();
-    let programs = match inspect::device_programs(&indices).await {
+    let programs = match inspect::device_programs(&namespace, &indices).await {
         Ok(programs) => programs,
         Err(error) => {
             findings.push(Finding::unknown(INTERFACE, error.to_string()));
@@ -44,9 +46,33 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
             .iter()
             .any(|pattern| pattern.name() == Some(&interface.name));
         let programs = programs.get(&interface.index).cloned().unwrap_or_default();
-        findings.extend(of(config, interface, named, &programs));
+        findings.extend(of(config, &namespace, interface, named, &programs));
+        let relations = relations(interface, &interfaces).into_iter();
+        findings.extend(relations.map(|finding| finding.of(&interface.name)));
     }
     findings
+}
+
+/// The namespace that they are in, if it can be looked at.
+fn place(config: &Config) -> Result<Namespace, Finding> {
+    let Some(name) = &config.observation.namespace else {
+        return Ok(Namespace::Own);
+    };
+    match Namespace::open(&Namespace::path_of(name)) {
+        Ok(Namespace::Nowhere) => Err(Finding::warning(
+            NAMESPACE,
+            "there is none of this name; it is observed when it appears",
+            "see observation.namespace, and ip netns",
+        )
+        .of(name)),
+        Ok(namespace) => Ok(namespace),
+        Err(error) => Err(Finding::problem(
+            NAMESPACE,
+            error.to_string(),
+            "give the exporter CAP_SYS_ADMIN",
+        )
+        .of(name)),
+    }
 }
 
 /// Names that nothing has.
@@ -68,6 +94,7 @@ fn missing(config: &Config, interfaces: &[Interface]) -> Vec<Finding> {
 
 fn of(
     config: &Config,
+    namespace: &Namespace,
     interface: &Interface,
     named: bool,
     programs: &DevicePrograms,
@@ -88,7 +115,7 @@ fn of(
         findings.extend(others(direction, filters, config.observation.attach));
         findings.extend(tcx(
             direction,
-            inspect::tcx_programs(interface.index, direction)
+            inspect::tcx_programs(namespace, interface.index, direction)
                 .unwrap_or_default()
                 .into_iter()
                 .map(|id| inspect::program(id).ok())
@@ -96,9 +123,8 @@ fn of(
         ));
     }
     findings.extend(offload(
-        &inspect::active_features(&interface.name).unwrap_or_default(),
+        &inspect::active_features(namespace, &interface.name).unwrap_or_default(),
     ));
-    findings.extend(relations(&interface.name));
     findings
         .into_iter()
         .map(|finding| finding.of(&interface.name))
@@ -109,8 +135,14 @@ pub(super) fn kind(interface: &Interface, named: bool) -> Finding {
     let number = interface.link_type;
     let state = if interface.up { "up" } else { "down" };
     match inspect::has_ethernet_header(number) {
-        Some(true) => Finding::ok(INTERFACE, format!("{state}, with Ethernet headers")),
-        Some(false) => Finding::ok(INTERFACE, format!("{state}, packets begin with IP")),
+        Some(true) => Finding::ok(
+            INTERFACE,
+            format!("{}, {state}, with Ethernet headers", interface.kind),
+        ),
+        Some(false) => Finding::ok(
+            INTERFACE,
+            format!("{}, {state}, packets begin with IP", interface.kind),
+        ),
         None if named => Finding::problem(
             INTERFACE,
             format!("its kind (ARPHRD {number}) cannot be observed"),
@@ -234,34 +266,33 @@ fn name(direction: Direction) -> &'static str {
 }
 
 /// Other devices that have the same packets.
-fn relations(name: &str) -> Vec<Finding> {
-    let folder = Path::new("/sys/class/net").join(name);
-    let master = fs::read_link(folder.join("master")).ok();
-    let master = master.as_deref().and_then(Path::file_name);
+pub(super) fn relations(interface: &Interface, all: &[Interface]) -> Vec<Finding> {
+    /// What passes all of its packets on to the interface that it is made upon.
+    const UPON: [&str; 6] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"];
+
+    let master = interface
+        .master
+        .and_then(|index| all.iter().find(|other| other.index == index));
     let mut findings = Vec::new();
     if let Some(master) = master {
-        let what = if folder.join("brport").exists() {
-            "bridge"
-        } else {
-            "device"
+        let what = match master.kind.name() {
+            bridge @ "bridge" => bridge,
+            _ => "device",
         };
         findings.push(Finding::info(
             INTERFACE,
             format!(
                 "a port of the {what} {}: its packets are counted there, too, if that is observed",
-                master.display()
+                master.name
             ),
         ));
     }
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let mut upper: Vec<_> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            name.strip_prefix("upper_").map(str::to_owned)
-        })
-        .filter(|upper| master.is_none_or(|master| master != upper.as_str()))
+    let mut upper: Vec<_> = all
+        .iter()
+        .filter(|other| other.lower == Some(interface.index) && UPON.contains(&other.kind.name()))
+        .map(|other| other.name.as_str())
         .collect();
-    upper.sort();
+    upper.sort_unstable();
     if !upper.is_empty() {
         findings.push(Finding::info(
             INTERFACE,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::Attach;
 use crate::observe::inspect::Filter;
-use crate::observe::{Direction, Interface};
+use crate::observe::{DeviceKind, Direction, Interface};
 use crate::record::UnixTime;
 
 /// Every kind of finding, in the words in which it is printed.
@@ -111,17 +111,43 @@ fn of_interfaces() -> Vec<Finding> {
     let mut interface = Interface {
         index: 2,
         name: "eth0".to_owned(),
-        alias: String::new(),
         link_type: 1,
         up: true,
+        ..Interface::default()
     };
     findings.push(interfaces::kind(&interface, false).of("eth0"));
     interface.link_type = 65_534;
+    interface.kind = DeviceKind::of_word("tun");
     interface.up = false;
     findings.push(interfaces::kind(&interface, false).of("tun0"));
     interface.link_type = 24;
     findings.push(interfaces::kind(&interface, true).of("fw0"));
     findings.push(interfaces::kind(&interface, false).of("fw0"));
+    let named = |index, name: &str, kind: &str| Interface {
+        index,
+        name: name.to_owned(),
+        kind: DeviceKind::of_word(kind),
+        ..Interface::default()
+    };
+    let port = Interface {
+        master: Some(7),
+        ..named(6, "b0", "veth")
+    };
+    let upon = |index, name: &str, kind: &str| Interface {
+        lower: Some(6),
+        ..named(index, name, kind)
+    };
+    let all = [
+        port.clone(),
+        named(7, "lan", "bridge"),
+        upon(9, "b0.6", "vlan"),
+        upon(8, "b0.5", "vlan"),
+        upon(10, "peer", "veth"),
+    ];
+    for finding in interfaces::relations(&port, &all) {
+        findings.push(finding.of("b0"));
+    }
+    assert!(interfaces::relations(&all[1], &all).is_empty());
     findings.extend(interfaces::xdp_programs(&[]));
     findings.extend(interfaces::xdp_programs(&[
         "firewall (7)".to_owned(),

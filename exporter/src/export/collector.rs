@@ -4,7 +4,7 @@
 //! answer it tries again, with the very record that was not sent; what does not fit the queue
 //! meanwhile is counted and left out.
 
-use super::account::CollectorStatus;
+use super::account::{CollectorStatus, ConnectionStatus};
 use super::balance::Division;
 use super::batch::Batch;
 use super::columns::{Elements, Limits};
@@ -31,6 +31,13 @@ const QUEUE_RECORDS: u64 = 256 * 1024;
 /// and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// The same for connections, which cost their host more: a quarter more or less by chance, so that
+/// exporters that lost one collector do not come back as one. A connection that lasted as long as the
+/// longest pause counts as one that works.
+const FIRST_RECONNECT: Duration = Duration::from_millis(500);
+const LAST_RECONNECT: Duration = Duration::from_secs(30);
+/// How long what is on its way in a connection gets to arrive when it ends in order.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Failures in a row, at the end of the exporter, after which what is queued is given up.
 const LAST_FAILURES: u32 = 4;
 /// How often the session looks whether templates or options are due.
@@ -80,6 +87,8 @@ pub struct Collector {
     resolver: Resolver,
     /// Failures in a row.
     failures: u32,
+    /// When the way to the collector was last opened.
+    opened: Instant,
 }
 
 /// What the collector was told over the present socket beside records.
@@ -199,7 +208,10 @@ impl Collector {
                 Protocol::NetflowV9 => "netflow-v9",
                 Protocol::NetflowV5 => "netflow-v5",
             },
-            well: true,
+            transport: config.transport.name(),
+            connection: config.transport.is_stream().then(ConnectionStatus::default),
+            // Of a connection it is known when there is one.
+            well: !config.transport.is_stream(),
             ..CollectorStatus::default()
         }));
         let continuity = Arc::new(Mutex::new(Continuity::default()));
@@ -218,6 +230,7 @@ impl Collector {
             continuity,
             resolver: Resolver::new(&config),
             failures: 0,
+            opened: Instant::now(),
             current: None,
             config,
             queue,
@@ -278,11 +291,15 @@ impl Collector {
         .await?;
         tracing::info!(
             collector = self.config.name, peer = %transport.peer(), protocol = ?self.config.protocol,
-            max_message = transport.max_message(), "exporting"
+            transport = self.config.transport.name(), max_message = transport.max_message(), "exporting"
         );
+        self.opened = Instant::now();
         let outcome = self.send_through(&mut transport).await;
         // Before the socket is closed: whoever has the port next goes on from here.
         *super::lock(&self.continuity) = transport.continuity();
+        if outcome.is_ok() {
+            transport.close(LAST_WORDS).await;
+        }
         outcome
     }
 
@@ -304,6 +321,7 @@ impl Collector {
                         self.current = Some((batch, 0));
                     }
                     _ = tick.tick() => look = true,
+                    error = transport.ended() => return Err(error),
                 }
             }
             // Options before records: a collector then knows the names when the records come.
@@ -322,6 +340,7 @@ impl Collector {
                     return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
                 }
                 transport.doubt_again();
+                transport.look();
                 later(transport.send_templates().await)?;
             }
             later(self.send_records(transport).await)?;
@@ -352,8 +371,10 @@ impl Collector {
             }
         };
         batch.sent(from..next);
+        let count = batch.count(from..next);
+        super::lock(&self.status).export(next - from, count);
+        transport.carried(next - from, count);
         let mut status = super::lock(&self.status);
-        status.export(next - from, batch.count(from..next));
         status.well = !transport.is_in_doubt();
         if let Some(Impossible { records, error }) = impossible {
             match error {
@@ -367,7 +388,7 @@ impl Collector {
             next += records;
         }
         drop(status);
-        self.failures = 0;
+        self.works();
         if next < batch.len() {
             self.current = Some((batch, next));
         }
@@ -461,9 +482,16 @@ impl Collector {
             at: Instant::now(),
             shared,
         });
-        self.failures = 0;
+        self.works();
         super::lock(&self.status).well = !transport.is_in_doubt();
         Ok(())
+    }
+
+    /// Something was sent: there are no failures in a row any more.
+    fn works(&mut self) {
+        if !self.config.transport.is_stream() || self.opened.elapsed() >= LAST_RECONNECT {
+            self.failures = 0;
+        }
     }
 
     fn failed(&mut self, error: &io::Error) {
@@ -481,8 +509,7 @@ impl Collector {
 
     /// Waits before the next attempt, the longer the more have failed.
     async fn pause(&mut self) {
-        let doublings = self.failures.saturating_sub(1).min(5);
-        let end = Instant::now() + LAST_RETRY.min(FIRST_RETRY * (1 << doublings));
+        let end = Instant::now() + pause(self.config.transport.is_stream(), self.failures);
         // The end of the exporter is no time for patience.
         while Instant::now() < end {
             tokio::time::sleep(FIRST_RETRY).await;
@@ -498,6 +525,21 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.queue.close();
         super::lock(&self.status).lose_all();
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn pause(connects: bool, failures: u32) -> Duration {
+    let (first, last) = if connects {
+        (FIRST_RECONNECT, LAST_RECONNECT)
+    } else {
+        (FIRST_RETRY, LAST_RETRY)
+    };
+    let pause = last.min(first * (1 << failures.saturating_sub(1).min(6)));
+    if connects {
+        pause.mul_f64(rand::random_range(0.75..1.25))
+    } else {
+        pause
     }
 }
 

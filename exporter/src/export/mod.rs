@@ -1,4 +1,4 @@
-//! From Flow Records to datagrams: layouts, Transport Sessions, collectors.
+//! From Flow Records to messages on their way: layouts, Transport Sessions, collectors.
 //!
 //! [`Export`] is what the meter sees: a place to put batches that never blocks. Behind it each
 //! collector has a queue and a task of its own ([`collector`]), so that one that is slow, away or
@@ -12,15 +12,18 @@ mod batch;
 pub mod collector;
 mod collectors;
 pub mod columns;
+mod datagrams;
 pub(crate) mod fill;
+mod in_flight;
 pub mod kinds;
 pub mod layouts;
 pub(crate) mod pacing;
 mod resolver;
 pub(crate) mod socket;
+pub(crate) mod stream;
 mod transport;
 
-pub use account::CollectorStatus;
+pub use account::{CollectorStatus, ConnectionState, ConnectionStatus, Failures, TlsStatus};
 use balance::Shares;
 pub use batch::Batch;
 pub use collector::{Collector, CollectorHandle, Shared};

@@ -24,7 +24,8 @@ const GRAIN: Duration = Duration::from_micros(500);
 /// When the next message may go.
 #[derive(Debug)]
 pub struct Pace {
-    charged: Bucket,
+    /// `None`: the collector itself says what it takes.
+    charged: Option<Bucket>,
     records: Option<Bucket>,
     timer: Timer,
 }
@@ -34,7 +35,15 @@ impl Pace {
     /// run in a tokio runtime.
     pub fn new(rate_limit: Option<NonZeroU32>, now: Instant) -> io::Result<Self> {
         Ok(Self {
-            charged: charged(rate_limit, now),
+            charged: Some(charged(rate_limit, now)),
+            ..Self::of_a_connection(rate_limit, now)?
+        })
+    }
+
+    /// The same where the collector says by itself what it takes.
+    pub fn of_a_connection(rate_limit: Option<NonZeroU32>, now: Instant) -> io::Result<Self> {
+        Ok(Self {
+            charged: None,
             records: rate_limit.map(|limit| records(limit, now)),
             timer: Timer::new()?,
         })
@@ -44,10 +53,9 @@ impl Pace {
     pub async fn turn(&mut self) -> io::Result<()> {
         loop {
             let now = Instant::now();
-            let mut wait = self.charged.wait(now);
-            if let Some(records) = &mut self.records {
-                wait = wait.max(records.wait(now));
-            }
+            let buckets = [&mut self.charged, &mut self.records];
+            let waits = buckets.into_iter().flatten().map(|bucket| bucket.wait(now));
+            let wait = waits.max().unwrap_or_default();
             if wait.is_zero() {
                 return Ok(());
             }
@@ -57,7 +65,9 @@ impl Pace {
 
     /// A message of so many octets went, with so many Flow Records.
     pub fn sent(&mut self, octets: usize, records: u32) {
-        self.charged.spend(charge(octets));
+        if let Some(bucket) = &mut self.charged {
+            bucket.spend(charge(octets));
+        }
         if let Some(bucket) = &mut self.records {
             bucket.spend(f64::from(records));
         }

@@ -1,12 +1,13 @@
-//! The UDP socket towards a collector: how it is bound, and what its errors mean.
+//! The socket towards a collector: how it is bound, and what its errors mean.
 
 use crate::config;
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
+use std::time::Duration;
 
 /// IP and UDP headers before a message.
 const IPV4_UDP_OCTETS: u16 = 28;
@@ -16,6 +17,8 @@ const MESSAGE_OCTETS: u16 = 8_952;
 /// Where the path's MTU cannot be told (RFC 7011 section 10.3.3).
 pub const SAFE_MESSAGE_OCTETS: u16 = 512;
 const SEND_BUFFER_OCTETS: usize = 4 << 20;
+/// Octets of a connection that the kernel takes beyond those on their way.
+const UNSENT_OCTETS: u32 = 64 << 10;
 
 /// What an error of sending says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,23 +73,50 @@ fn connect(
     Ok(socket.into())
 }
 
-/// What the datagrams' IP headers say, and by which interface they leave.
+/// A socket that is not connected yet, for a connection to the peer.
+///
+/// What the other host does not acknowledge for `patience` ends the connection.
+pub fn for_connection(
+    config: &config::Collector,
+    peer: SocketAddr,
+    patience: Duration,
+) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // Messages are whole: none waits for another.
+    socket.set_tcp_nodelay(true)?;
+    // What is not on its way yet may still be sent over another connection, or be counted.
+    socket.set_tcp_notsent_lowat(UNSENT_OCTETS)?;
+    socket.set_tcp_user_timeout(Some(patience))?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(patience / 2)
+        .with_interval(patience / 6);
+    socket.set_tcp_keepalive(&keepalive)?;
+    mark(&socket, config, peer)?;
+    bind(&socket, config, peer, 0)?;
+    Ok(socket.into())
+}
+
+/// What the packets' IP headers say, and by which interface they leave.
 fn mark(socket: &Socket, config: &config::Collector, peer: SocketAddr) -> io::Result<()> {
     bind_to_interface(socket, config)?;
     let traffic_class = u32::from(config.dscp) << 2;
+    let group = peer.ip().is_multicast();
     match (peer, config.ttl.map(u32::from)) {
         (SocketAddr::V4(_), ttl) => {
             socket.set_tos_v4(traffic_class)?;
-            if let Some(ttl) = ttl {
-                socket.set_ttl_v4(ttl)?;
-                socket.set_multicast_ttl_v4(ttl)?;
+            match ttl {
+                Some(ttl) if group => socket.set_multicast_ttl_v4(ttl)?,
+                Some(ttl) => socket.set_ttl_v4(ttl)?,
+                None => {}
             }
         }
         (SocketAddr::V6(_), hops) => {
             socket.set_tclass_v6(traffic_class)?;
-            if let Some(hops) = hops {
-                socket.set_unicast_hops_v6(hops)?;
-                socket.set_multicast_hops_v6(hops)?;
+            match hops {
+                Some(hops) if group => socket.set_multicast_hops_v6(hops)?,
+                Some(hops) => socket.set_unicast_hops_v6(hops)?,
+                None => {}
             }
         }
     }
@@ -132,7 +162,7 @@ fn bind(
     })
 }
 
-/// The local address that datagrams to the peer come from, by the routing; nothing is sent.
+/// The local address that packets to the peer come from, by the routing; nothing is sent.
 pub fn local_address(config: &config::Collector, peer: SocketAddr) -> io::Result<IpAddr> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
     bind_to_interface(&socket, config)?;
@@ -197,7 +227,7 @@ mod tests {
     use super::*;
     use crate::config::{Endpoint, Host, Protocol};
     use std::num::NonZeroU16;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     fn config() -> config::Collector {
         let endpoint = Endpoint {

@@ -10,7 +10,7 @@
 //!
 //! | test | a flow that |
 //! |---|---|
-//! | `10.0.0.1`, `2001:db8::/32`, `src …`, `dst …`, `host …`, `net …` | has that address, or one of that network, at either end, or at the one named |
+//! | `10.0.0.1`, `2001:db8::/32`, `10.0.0.0/8,192.0.2.0/24`, `src …`, `dst …`, `host …`, `net …` | has that address, or one of that network or these, at either end, or at the one named |
 //! | `port 53`, `port 80,443,8000-8100`, `src port …`, `dst port …` | has one of these TCP, UDP or SCTP ports |
 //! | `proto udp`, `proto 47`, or only `tcp` `udp` `icmp` `icmp6` `igmp` `gre` `esp` `ah` `sctp` `ospf` `pim` `vrrp` | has that protocol |
 //! | `ip`, `ip6`, `arp`, `ether 0x88cc` | has that ethertype |
@@ -25,8 +25,13 @@
 //! A [`Filter`] is an [`Expr`] and the text it was read from. It looks at [`FlowJson`], which is what
 //! every stage of this program can give, and at nothing else: a test of what a flow does not tell
 //! (an interface's name in a record that has none) is false, and its `not` true.
+//!
+//! A [`KernelFilter`] is in the same language, without what only a flow tells and no packet does: the
+//! kernel evaluates it before anything is counted.
 #![forbid(unsafe_code)]
 
+mod code;
+pub mod kernel;
 mod parse;
 
 use std::borrow::Cow;
@@ -39,6 +44,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::FlowJson;
 
+pub use kernel::KernelFilter;
 pub use parse::{FilterError, MAX_DEPTH, MAX_OCTETS};
 
 /// A filter: an expression, or none, which takes every flow. In JSON it is its text.
@@ -192,7 +198,7 @@ impl FromStr for Filter {
     fn from_str(text: &str) -> Result<Self, FilterError> {
         Ok(Self {
             text: text.trim().to_owned(),
-            expr: parse::expression(text)?,
+            expr: parse::expression(text, parse::Scope::Flow)?,
         })
     }
 }

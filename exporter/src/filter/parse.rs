@@ -9,6 +9,8 @@ use super::{Comparison, End, Expr, Network, Quantity, Test};
 
 /// A longer text is refused.
 pub const MAX_OCTETS: usize = 2048;
+/// The same of one that is for the kernel: lists of networks may be long.
+const MAX_KERNEL_OCTETS: usize = 65_536;
 /// Parentheses and `not` inside each other at most.
 pub const MAX_DEPTH: usize = 64;
 
@@ -29,6 +31,27 @@ impl FilterError {
     /// The column of the mistake in the text, in characters, the first being 1.
     pub fn column(&self) -> usize {
         self.position + 1
+    }
+
+    /// What was expected in that place.
+    pub fn expected(&self) -> &str {
+        &self.expected
+    }
+
+    /// What was found there.
+    pub fn found(&self) -> &str {
+        &self.found
+    }
+
+    /// What is wrong with a text as a whole.
+    pub(super) fn whole(text: &str, (expected, found): (String, String)) -> Self {
+        Self {
+            text: text.to_owned(),
+            position: 0,
+            length: text.chars().count().max(1),
+            expected,
+            found,
+        }
     }
 
     /// The text, and below it a mark under the mistake: two lines.
@@ -61,18 +84,32 @@ impl fmt::Display for FilterError {
 
 impl std::error::Error for FilterError {}
 
+/// What there is to test.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scope {
+    /// A flow and what was counted of it.
+    Flow,
+    /// The Flow Key alone.
+    Key,
+}
+
 /// Reads a whole text; `None` where there is nothing in it.
-pub(super) fn expression(text: &str) -> Result<Option<Expr>, FilterError> {
+pub(super) fn expression(text: &str, scope: Scope) -> Result<Option<Expr>, FilterError> {
     let mut parser = Parser {
         text,
+        scope,
         at: 0,
         depth: 0,
     };
-    if text.len() > MAX_OCTETS {
+    let most = match scope {
+        Scope::Flow => MAX_OCTETS,
+        Scope::Key => MAX_KERNEL_OCTETS,
+    };
+    if text.len() > most {
         return Err(parser.error_at(
             0,
             0,
-            &format!("at most {MAX_OCTETS} octets"),
+            &format!("at most {most} octets"),
             format!("{}", text.len()),
         ));
     }
@@ -103,6 +140,7 @@ enum Token<'a> {
 
 struct Parser<'a> {
     text: &'a str,
+    scope: Scope,
     /// Octets read.
     at: usize,
     depth: usize,
@@ -160,12 +198,16 @@ impl<'a> Parser<'a> {
         let Token::Word(word) = self.next() else {
             return Err(self.expected("a test"));
         };
+        if self.scope == Scope::Key && is_of_counts(word) {
+            self.at = before;
+            return Err(self.expected(OF_A_KEY));
+        }
         let test = match word {
-            "src" => self.end(End::Source)?,
-            "dst" => self.end(End::Destination)?,
+            "src" => return self.end(End::Source),
+            "dst" => return self.end(End::Destination),
             "host" | "net" | "port" | "mac" => {
                 self.at = before;
-                self.end(End::Either)?
+                return self.end(End::Either);
             }
             "proto" => Test::Protocol(self.protocol()?),
             "ether" => Test::EtherType(self.ether_type()?),
@@ -178,12 +220,15 @@ impl<'a> Parser<'a> {
             "vlan" => Test::Vlan(self.vlan()?),
             "flags" => Test::Flags(self.flags()?),
             "duplicate" => Test::Duplicate,
-            _ => match (quantity(word), protocol_number(word), network(word)) {
+            _ => match (quantity(word), protocol_number(word), networks(word)) {
                 (Some(quantity), ..) => self.comparison(quantity)?,
                 (_, Some(proto), _) => Test::Protocol(proto),
-                (.., Some(network)) => Test::Network(End::Either, network),
+                (.., Some(networks)) => return Ok(at_end(End::Either, networks)),
                 _ => {
                     self.at = before;
+                    if self.scope == Scope::Key {
+                        return Err(self.expected(OF_A_KEY));
+                    }
                     return Err(self.expected(
                         "a test: an address, host, net, port, mac, src, dst, proto, tcp, udp, icmp, in, out, on, vlan, flags, duplicate, packets, bytes, …",
                     ));
@@ -194,31 +239,32 @@ impl<'a> Parser<'a> {
     }
 
     /// What follows `src`, `dst` or neither.
-    fn end(&mut self, end: End) -> Result<Test, FilterError> {
+    fn end(&mut self, end: End) -> Result<Expr, FilterError> {
         let before = self.at;
         match self.next() {
-            Token::Word("port") => Ok(Test::Port(end, self.ports()?)),
+            Token::Word("port") => Ok(Expr::Test(Test::Port(end, self.ports()?))),
             Token::Word("mac") => {
                 const WHAT: &str = "a MAC address, such as 02:00:00:00:00:01";
                 let mac = self.word(WHAT, mac)?;
-                Ok(Test::Mac(end, mac))
+                Ok(Expr::Test(Test::Mac(end, mac)))
             }
             Token::Word("host") => {
                 let host = |word: &str| word.parse().ok().map(Network::host);
-                Ok(Test::Network(end, self.word("an IP address", host)?))
+                let hosts = |word: &str| word.split(',').map(host).collect();
+                Ok(at_end(end, self.word("an IP address", hosts)?))
             }
-            Token::Word("net") => Ok(Test::Network(end, self.network()?)),
+            Token::Word("net") => Ok(at_end(end, self.networks()?)),
             _ => {
                 self.at = before;
-                Ok(Test::Network(end, self.network()?))
+                Ok(at_end(end, self.networks()?))
             }
         }
     }
 
-    fn network(&mut self) -> Result<Network, FilterError> {
+    fn networks(&mut self) -> Result<Vec<Network>, FilterError> {
         self.word(
             "an IP address, or a network such as 10.0.0.0/8 without bits behind its prefix",
-            network,
+            networks,
         )
     }
 
@@ -259,6 +305,11 @@ impl<'a> Parser<'a> {
     fn seen(&mut self, direction: Option<u8>) -> Result<Expr, FilterError> {
         let direction = direction.map(|direction| Expr::Test(Test::Direction(direction)));
         let interface = match (self.peek(), &direction) {
+            (Token::Word(_), _) if self.scope == Scope::Key => {
+                return Err(self.expected(
+                    "no interface, for observation.interfaces names those that are observed",
+                ));
+            }
             (Token::Word(_), _) | (_, None) => {
                 let glob = self.word("the name of an interface, or a glob", |word| {
                     glob::Pattern::new(word).ok()
@@ -395,8 +446,30 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// What a Flow Key answers.
+const OF_A_KEY: &str = "a test of what a packet's flow key has: an address, host, net, port, mac, src, \
+     dst, proto, tcp, udp, icmp, …, ip, ip6, arp, ether, vlan, in, out, if_index, sampling";
+
+/// Whether a test asks for what is counted of a flow, or for what is known of an interface.
+fn is_of_counts(word: &str) -> bool {
+    let of_key = [Quantity::IfIndex, Quantity::Sampling];
+    matches!(word, "on" | "flags" | "duplicate")
+        || quantity(word).is_some_and(|quantity| !of_key.contains(&quantity))
+}
+
+/// A flow with an address in one of these networks.
+fn at_end(end: End, networks: Vec<Network>) -> Expr {
+    let tests = networks.into_iter();
+    one_or(
+        tests
+            .map(|network| Expr::Test(Test::Network(end, network)))
+            .collect(),
+        Expr::Or,
+    )
+}
+
 /// Several expressions as one.
-fn one_or(mut many: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Expr {
+pub(super) fn one_or(mut many: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Expr {
     match (many.len(), many.pop()) {
         (1, Some(one)) => one,
         (_, last) => {
@@ -436,6 +509,10 @@ fn network(word: &str) -> Option<Network> {
         Some((address, length)) => Network::new(address.parse::<IpAddr>().ok()?, digits(length)?),
         None => word.parse().ok().map(Network::host),
     }
+}
+
+fn networks(word: &str) -> Option<Vec<Network>> {
+    word.split(',').map(network).collect()
 }
 
 fn mac(word: &str) -> Option<MacAddress> {

@@ -3,6 +3,7 @@
 use super::bpf::{self, Direction, TcPlace};
 use super::error::Error;
 use super::links::Interface;
+use super::namespace::Namespace;
 use super::object::NetPrograms;
 use super::pins::{Pins, Place};
 use std::collections::BTreeMap;
@@ -36,13 +37,14 @@ enum Attachment {
 
 impl Attachment {
     /// Whether the program is still where it was put.
-    fn is_there(&self, if_index: u32, direction: Direction) -> bool {
+    fn is_there(&self, namespace: &Namespace, if_index: u32, direction: Direction) -> bool {
         match self {
             // What cannot be asked is no reason to attach twice.
             Self::Tcx { link } => {
                 bpf::tcx_device(link).map_or(true, |device| device == Some(if_index))
             }
-            Self::Clsact { program, place } => bpf::clsact_program(if_index, direction, *place)
+            Self::Clsact { program, place } => namespace
+                .within(|| bpf::clsact_program(if_index, direction, *place))
                 .map_or(true, |there| there == Some(*program)),
         }
     }
@@ -79,6 +81,10 @@ pub struct Attachments {
     /// Handle of our filters on clsact.
     handle: u32,
     by_place: BTreeMap<(u32, Direction), Attachment>,
+    /// Where the devices are.
+    namespace: Namespace,
+    /// Whether the frames of a device that something is attached to begin with an Ethernet header.
+    ethernet: BTreeMap<u32, bool>,
     /// Where they are kept beyond the life of this process.
     pins: Option<Arc<Pins>>,
     /// What an exporter before this one left attached, until it is taken over or taken off.
@@ -89,12 +95,14 @@ pub struct Attachments {
 }
 
 impl Attachments {
-    /// Nothing is attached. `instance` tells one exporter on this host from another: on clsact,
+    /// Nothing is attached; the devices are those of `namespace`. `instance` tells one exporter on this host from another: on clsact,
     /// one that starts again under the same name takes the place of what it left.
-    pub fn new(instance: &Path) -> Self {
+    pub fn new(instance: &Path, namespace: Namespace) -> Self {
         Self {
             handle: handle(instance),
             by_place: BTreeMap::new(),
+            namespace,
+            ethernet: BTreeMap::new(),
             pins: None,
             inherited: BTreeMap::new(),
             spare: spare(),
@@ -109,9 +117,9 @@ impl Attachments {
     ///
     /// # Errors
     /// Where it cannot be told what is attached.
-    pub fn pinned(pins: Arc<Pins>) -> Result<Self, Error> {
+    pub fn pinned(pins: Arc<Pins>, namespace: Namespace) -> Result<Self, Error> {
         let asking = |e| Error::os("asking for a filter", e);
-        let mut attachments = Self::new(pins.path());
+        let mut attachments = Self::new(pins.path(), namespace);
         for (place, object) in pins.places()? {
             let Place {
                 if_index,
@@ -121,14 +129,16 @@ impl Attachments {
             // Its device may be gone, and another have got its number: then it is nowhere.
             let attachment = match priority {
                 None => Some(Attachment::Tcx { link: object })
-                    .filter(|link| link.is_there(if_index, direction)),
+                    .filter(|link| link.is_there(&attachments.namespace, if_index, direction)),
                 Some(priority) => {
                     let handle = attachments.handle;
                     let place = TcPlace { priority, handle };
                     // One that was killed between replacing the filter and pinning its program
                     // left a pin of the one before.
                     let pinned = bpf::program_id(&object).ok();
-                    bpf::clsact_program(if_index, direction, place)
+                    attachments
+                        .namespace
+                        .within(|| bpf::clsact_program(if_index, direction, place))
                         .map_err(asking)?
                         .filter(|&id| pinned == Some(id) || bpf::is_ours(id))
                         .map(|program| Attachment::Clsact { program, place })
@@ -166,9 +176,14 @@ impl Attachments {
     pub fn detach_leftovers(&mut self, if_index: u32) -> usize {
         let mut count = 0;
         for direction in [Direction::Ingress, Direction::Egress] {
-            for place in bpf::clsact_leftovers(if_index, direction, self.handle) {
-                count += usize::from(bpf::detach_clsact(if_index, direction, place).is_ok());
-            }
+            let detach = || {
+                let places = bpf::clsact_leftovers(if_index, direction, self.handle).into_iter();
+                let taken_off = places
+                    .filter(|place| bpf::detach_clsact(if_index, direction, *place).is_ok())
+                    .count();
+                Ok(taken_off)
+            };
+            count += self.namespace.within(detach).unwrap_or(0);
         }
         count
     }
@@ -199,6 +214,7 @@ impl Attachments {
             match self.attach_one(program, interface, direction, mode) {
                 Ok(attachment) => {
                     self.by_place.insert(place, attachment);
+                    self.ethernet.insert(interface.index, ethernet);
                     done.push(direction);
                 }
                 Err(error) => {
@@ -208,6 +224,28 @@ impl Attachments {
                     return Err(error);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Puts `programs` in the places of `present`, which are attached; each between two packets. All or
+    /// nothing: where one fails, the places before it get back what they had. What somebody took off
+    /// meanwhile is passed over.
+    ///
+    /// # Errors
+    /// Where a program cannot be put in its place.
+    pub fn replace(&mut self, present: &NetPrograms, programs: &NetPrograms) -> Result<(), Error> {
+        let places: Vec<_> = self.by_place.keys().copied().collect();
+        for (done, &place) in places.iter().enumerate() {
+            let Err(error) = self.replace_one(place, programs) else {
+                continue;
+            };
+            for &(if_index, direction) in &places[..done] {
+                if let Err(error) = self.replace_one((if_index, direction), present) {
+                    tracing::error!(if_index, ?direction, %error, "cannot put the program back");
+                }
+            }
+            return Err(error);
         }
         Ok(())
     }
@@ -256,12 +294,20 @@ impl Attachments {
         indices
     }
 
+    /// Goes over to the devices of another namespace: what is attached comes off first.
+    pub fn set_namespace(&mut self, namespace: Namespace) {
+        self.detach_all();
+        self.namespace = namespace;
+    }
+
     /// Forgets the programs on a device that somebody took off, and says in which directions.
     pub fn forget_lost(&mut self, if_index: u32) -> Vec<Direction> {
         let lost: Vec<Direction> = self
             .by_place
             .range((if_index, Direction::Ingress)..=(if_index, Direction::Egress))
-            .filter(|&(&(_, direction), attachment)| !attachment.is_there(if_index, direction))
+            .filter(|&(&(_, direction), attachment)| {
+                !attachment.is_there(&self.namespace, if_index, direction)
+            })
             .map(|(&(_, direction), _)| direction)
             .collect();
         for direction in &lost {
@@ -319,7 +365,8 @@ impl Attachments {
         }
         // A filter that was inherited is replaced by a filter, also where TCX is to be had.
         if mode != AttachMode::Clsact && known.is_none() {
-            match bpf::attach_tcx(program, interface.index, direction) {
+            let attach = || bpf::attach_tcx(program, interface.index, direction);
+            match self.namespace.within(attach) {
                 Ok(link) => {
                     let attachment = Attachment::Tcx { link };
                     self.pin(interface.index, direction, &attachment, program)?;
@@ -336,8 +383,8 @@ impl Attachments {
                 Err(error) => return Err(failed(error)),
             }
         }
-        let place = bpf::attach_clsact(program, interface.index, direction, self.handle, known)
-            .map_err(failed)?;
+        let attach = || bpf::attach_clsact(program, interface.index, direction, self.handle, known);
+        let place = self.namespace.within(attach).map_err(failed)?;
         if let Some((known, _)) = known.filter(|(known, _)| *known != place) {
             // Another's filter has its place by now, and ours is not there any more.
             self.unpin_place(pin_place(interface.index, direction, Some(known.priority)));
@@ -351,6 +398,51 @@ impl Attachments {
             return Err(error);
         }
         Ok(attachment)
+    }
+
+    fn replace_one(
+        &mut self,
+        (if_index, direction): (u32, Direction),
+        programs: &NetPrograms,
+    ) -> Result<(), Error> {
+        let failed = |error| {
+            Error::os(
+                format!("interface {if_index}: replacing the program"),
+                error,
+            )
+        };
+        let Some(attachment) = self.by_place.get(&(if_index, direction)) else {
+            return Ok(());
+        };
+        let ethernet = self.ethernet.get(&if_index).copied().unwrap_or(true);
+        let program = programs.for_device(ethernet, direction);
+        let (place, known) = match attachment {
+            Attachment::Tcx { link } => match bpf::update_tcx(link, program) {
+                Err(error) if attachment.is_there(&self.namespace, if_index, direction) => {
+                    return Err(failed(error));
+                }
+                _ => return Ok(()),
+            },
+            Attachment::Clsact { .. }
+                if !attachment.is_there(&self.namespace, if_index, direction) =>
+            {
+                return Ok(());
+            }
+            Attachment::Clsact { program, place } => (*place, *program),
+        };
+        let known = Some((place, known));
+        let attach = || bpf::attach_clsact(program, if_index, direction, self.handle, known);
+        let taken = self.namespace.within(attach).map_err(failed)?;
+        if taken != place {
+            self.unpin_place(pin_place(if_index, direction, Some(place.priority)));
+        }
+        let attachment = Attachment::Clsact {
+            program: bpf::program_id(program).map_err(failed)?,
+            place: taken,
+        };
+        let pinned = self.pin(if_index, direction, &attachment, program);
+        self.by_place.insert((if_index, direction), attachment);
+        pinned
     }
 
     fn detach_one(&mut self, if_index: u32, direction: Direction) {
@@ -367,8 +459,8 @@ impl Attachments {
             Attachment::Tcx { link } => drop(link),
             // Somebody may have put another program in this place since.
             Attachment::Clsact { program, place } => {
-                let taken_off = bpf::clsact_program(if_index, direction, place).and_then(|there| {
-                    if there == Some(program) {
+                let taken_off = self.namespace.within(|| {
+                    if bpf::clsact_program(if_index, direction, place)? == Some(program) {
                         bpf::detach_clsact(if_index, direction, place)?;
                     }
                     Ok(())

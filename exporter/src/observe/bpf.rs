@@ -4,12 +4,15 @@
 
 use super::error::Error;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// `attach_type` of TCX programs (`enum bpf_attach_type`, Linux 6.6).
 const BPF_TCX_INGRESS: u32 = 46;
@@ -460,6 +463,28 @@ pub(super) fn ethtool(name: &str, request: &mut [u32]) -> io::Result<()> {
     Ok(())
 }
 
+/// Tells when something is mounted or unmounted.
+pub struct MountTable(AsyncFd<File>);
+
+impl MountTable {
+    const CHANGE: Interest = Interest::PRIORITY.add(Interest::ERROR);
+
+    /// That of this process's mount namespace. Needs a tokio runtime.
+    pub fn open() -> io::Result<Self> {
+        let table = File::open("/proc/self/mountinfo")?;
+        // SAFETY: the file owns its descriptor, which stays the same and open until the file is
+        // dropped with what is made here.
+        let table = unsafe { AsyncFd::register_with_interest(table, Self::CHANGE)? };
+        Ok(Self(table))
+    }
+
+    /// Waits for the next change.
+    pub async fn changed(&self) -> io::Result<()> {
+        self.0.ready(Self::CHANGE).await?.clear_ready();
+        Ok(())
+    }
+}
+
 /// Whether something keeps the clock right; `None` where the system does not tell.
 pub fn clock_is_synchronised() -> Option<bool> {
     let mut state = MaybeUninit::<libc::timex>::zeroed();
@@ -562,6 +587,18 @@ pub fn path_mtu(socket: &impl AsRawFd, ipv6: bool) -> Option<u16> {
     };
     // Loopback's is beyond what 16 bits hold.
     (failed == 0 && mtu > 0).then(|| u16::try_from(mtu).unwrap_or(u16::MAX))
+}
+
+/// Octets that a connected TCP socket was given and the other host has not acknowledged; the end of the
+/// stream, once it was sent, counts as one. `None` where the kernel does not say.
+pub fn unacknowledged(socket: &impl AsRawFd) -> Option<u64> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (tcp(7)) stores an int, for which there is room.
+    let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    if failed != 0 {
+        return None;
+    }
+    u64::try_from(octets).ok()
 }
 
 /// The boot clock in nanoseconds: what the programs stamp packets with.

@@ -87,6 +87,16 @@ pub enum Error {
         /// Name of the interface.
         interface: String,
     },
+    /// Another network namespace must not be entered.
+    #[error(
+        "{}: cannot enter this network namespace: that takes CAP_SYS_ADMIN, and in a systemd unit \
+         RestrictNamespaces=net (see observation.namespace)",
+        path.display()
+    )]
+    NamespacePrivilege {
+        /// Where the namespace is.
+        path: PathBuf,
+    },
     /// A call to the kernel failed.
     #[error("{what}: {source}")]
     Kernel {

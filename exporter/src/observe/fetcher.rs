@@ -5,7 +5,9 @@ use super::bpf::{self, Direction};
 use super::drain::{Drain, KernelCounters, Settlement, Tables, Turn};
 use super::error::Error;
 use super::links::Interface;
+use super::namespace::Namespace;
 use super::object::{NetObjects, NetSpec, Sizes, load_net};
+use crate::filter::KernelFilter;
 use ebpfix_probes::abi::{ABI, Control, FlowId, FlowMetrics, HashedRecord, Timestamps};
 use rand::RngCore;
 use std::collections::HashMap;
@@ -33,6 +35,10 @@ pub struct FetcherOptions {
     pub attach: AttachMode,
     /// Whether frames that are not IP become layer-2 flows.
     pub layer2_flows: bool,
+    /// Which flows are counted. The packets of others are counted by [`DropReason::Filtered`] alone.
+    ///
+    /// [`DropReason::Filtered`]: ebpfix_probes::abi::DropReason::Filtered
+    pub filter: KernelFilter,
     /// Which packets are stamped by the fine clock.
     pub timestamps: Timestamps,
     /// Slots of each CPU's cache, a power of two; `None`: by `cache_max_size`.
@@ -41,6 +47,8 @@ pub struct FetcherOptions {
     pub log_records: u32,
     /// Directory on a BPF file system.
     pub pin_dir: PathBuf,
+    /// Where the interfaces are.
+    pub namespace: Namespace,
 }
 
 impl Default for FetcherOptions {
@@ -52,10 +60,12 @@ impl Default for FetcherOptions {
             egress: true,
             attach: AttachMode::Auto,
             layer2_flows: false,
+            filter: KernelFilter::default(),
             timestamps: Timestamps::FineStart,
             cache_slots: None,
             log_records: 65_536,
             pin_dir: PathBuf::from("/sys/fs/bpf/ebpfix"),
+            namespace: Namespace::Own,
         }
     }
 }
@@ -158,7 +168,7 @@ impl FlowFetcher {
     /// The same with programs from another object than the embedded one; see [`NetSpec::parse`].
     pub fn with_net(net: NetSpec, options: &FetcherOptions) -> Result<Self, Error> {
         let sizes = options.prepare()?;
-        let objects = net.load(sizes, &options.pin_dir)?;
+        let objects = net.load(sizes, &options.pin_dir, &options.filter)?;
         let control = options.control(sizes);
         let tables = Arc::new(Tables::new(&objects.maps, sizes, control)?);
         Ok(Self {
@@ -166,7 +176,7 @@ impl FlowFetcher {
             turn: Turn::new(tables.clone())?,
             tables,
             objects,
-            attachments: Attachments::new(&options.pin_dir),
+            attachments: Attachments::new(&options.pin_dir, options.namespace.clone()),
             directions: options.directions(),
             attach: options.attach,
             settlement: Settlement::default(),
@@ -216,6 +226,18 @@ impl FlowFetcher {
             tokio::time::sleep(POLL).await;
         }
         records
+    }
+
+    /// Takes another filter; see [`Probes::set_filter`].
+    ///
+    /// # Errors
+    /// Where the kernel does not take it. The one before then stays.
+    pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), Error> {
+        let programs = self.objects.programs_with(filter)?;
+        self.attachments
+            .replace(&self.objects.programs, &programs)?;
+        self.objects.programs = programs;
+        Ok(())
     }
 
     /// What the last [`lookup_and_delete_map`](Self::lookup_and_delete_map) found besides flows:
@@ -288,6 +310,21 @@ impl Probes {
     ) -> Result<(), Error> {
         self.attachments
             .attach(&self.objects.programs, interface, directions, mode)
+    }
+
+    /// Takes another filter: programs with it are put in the place of those that are attached, one after
+    /// the other and each between two packets, so that every packet is judged by the old filter or the
+    /// new one, and counted. What the old one took and is in the cache is counted on there until the
+    /// next turn of the generations.
+    ///
+    /// # Errors
+    /// Where the kernel does not take it. The one before then stays, everywhere.
+    pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), Error> {
+        let programs = self.objects.programs_with(filter)?;
+        self.attachments
+            .replace(&self.objects.programs, &programs)?;
+        self.objects.programs = programs;
+        Ok(())
     }
 
     /// Takes other directions: what is attached in one that is not wanted any more comes off.

@@ -2,6 +2,7 @@
 
 use super::bpf::{self, Direction};
 use super::error::Error;
+use super::namespace::Namespace;
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 use rtnetlink::packet_route::tc::TcAttribute;
@@ -26,14 +27,18 @@ pub struct Filter {
     pub kind: String,
 }
 
-/// What is on the devices of this network namespace, by their index. Needs a tokio runtime.
-pub async fn device_programs(indices: &[u32]) -> Result<BTreeMap<u32, DevicePrograms>, Error> {
+/// What is on the devices of a network namespace, by their index. Needs a tokio runtime.
+pub async fn device_programs(
+    namespace: &Namespace,
+    indices: &[u32],
+) -> Result<BTreeMap<u32, DevicePrograms>, Error> {
     let failed = |what: &str, e: rtnetlink::Error| Error::Kernel {
         what: what.to_owned(),
         source: io::Error::other(e),
     };
-    let (connection, handle, _) =
-        rtnetlink::new_connection().map_err(|e| Error::os("connecting to netlink", e))?;
+    let (connection, handle, _) = namespace
+        .within(rtnetlink::new_connection)
+        .map_err(|e| Error::os("connecting to netlink", e))?;
     let connection = tokio::spawn(connection);
     let outcome = async {
         let mut devices: BTreeMap<u32, DevicePrograms> = indices
@@ -98,8 +103,12 @@ pub async fn device_programs(indices: &[u32]) -> Result<BTreeMap<u32, DeviceProg
 }
 
 /// Identifiers of the TCX programs on a device, in the order in which they run.
-pub fn tcx_programs(if_index: u32, direction: Direction) -> io::Result<Vec<u32>> {
-    bpf::query_tcx(if_index, direction)
+pub fn tcx_programs(
+    namespace: &Namespace,
+    if_index: u32,
+    direction: Direction,
+) -> io::Result<Vec<u32>> {
+    namespace.within(|| bpf::query_tcx(if_index, direction))
 }
 
 /// The name of a loaded program and whether it is one of ebpfix's; an error where it may not be looked
@@ -126,7 +135,11 @@ pub fn clock_is_synchronised() -> Option<bool> {
 }
 
 /// Names of the offloads that are at work on a device, as `ethtool -k` knows them.
-pub fn active_features(name: &str) -> io::Result<Vec<String>> {
+pub fn active_features(namespace: &Namespace, name: &str) -> io::Result<Vec<String>> {
+    namespace.within(|| features(name))
+}
+
+fn features(name: &str) -> io::Result<Vec<String>> {
     const GET_SIZES: u32 = 0x37;
     const GET_NAMES: u32 = 0x1b;
     const GET_FEATURES: u32 = 0x3a;
@@ -185,14 +198,14 @@ mod tests {
 
     #[test]
     fn the_loopbacks_features_are_known() {
-        let features = active_features("lo").unwrap();
+        let features = active_features(&Namespace::Own, "lo").unwrap();
         // It is a netif that never needs a checksum.
         assert!(
             features.iter().any(|name| name == "loopback"),
             "{features:?}"
         );
         assert!(features.iter().all(|name| !name.is_empty()), "{features:?}");
-        assert!(active_features("no-such-device").is_err());
-        assert!(active_features("a name that no device can ever have").is_err());
+        assert!(active_features(&Namespace::Own, "no-such-device").is_err());
+        assert!(active_features(&Namespace::Own, "a name that no device can ever have").is_err());
     }
 }

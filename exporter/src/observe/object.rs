@@ -2,13 +2,15 @@
 //!
 //! redbpf creates the maps. The programs are for a kind of section that it passes over
 //! (`tc_action`), so they are put together here: each instruction that names a map gets the map's
-//! descriptor, as the ELF relocations say.
+//! descriptor, as the ELF relocations say. A filter becomes a function behind the program, and a
+//! program without one has nothing of it.
 
 use super::bpf::{self, Direction};
 use super::error::Error;
+use crate::filter::KernelFilter;
 use ebpfix_probes::abi::{
-    self, Control, CpuState, HashedRecord, MAP_AGGREGATED_FLOWS, MAP_CONTROL, MAP_CPU_STATE,
-    MAP_DIRECT_FLOWS, Set,
+    self, CALL_FILTER, CALL_HAS_FILTER, Control, CpuState, HashedRecord, MAP_AGGREGATED_FLOWS,
+    MAP_CONTROL, MAP_CPU_STATE, MAP_DIRECT_FLOWS, Set,
 };
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
 use std::collections::HashMap;
@@ -28,6 +30,12 @@ const INSTRUCTION_OCTETS: usize = 8;
 const LOAD_64: u8 = 0x18;
 /// Source register that says: the constant is a map's descriptor.
 const PSEUDO_MAP_FD: u8 = 1;
+/// `BPF_JMP | BPF_CALL`.
+const CALL: u8 = 0x85;
+/// Source register that says: what is called is a function of the same program.
+const PSEUDO_CALL: u8 = 1;
+/// `BPF_ALU64 | BPF_MOV | BPF_K`.
+const SET: u8 = 0xb7;
 /// Offsets into `struct bpf_map_def`: type, key, value, entries, flags, a u32 each.
 const MAP_DEF_MAX_ENTRIES: usize = 12;
 const MAP_DEF_FLAGS: usize = 16;
@@ -109,6 +117,8 @@ pub struct NetObjects {
     pub maps: NetMaps,
     /// How large they are.
     pub sizes: Sizes,
+    /// What they were made from.
+    net: NetSpec,
 }
 
 /// The embedded object and its specifications.
@@ -181,22 +191,33 @@ impl NetSpec {
     ///
     /// `pin_dir` must be on a BPF file system; the maps are pinned there for a moment, for that is
     /// how their descriptors are had.
-    pub fn load(mut self, sizes: Sizes, pin_dir: &Path) -> Result<NetObjects, Error> {
+    pub fn load(
+        mut self,
+        sizes: Sizes,
+        pin_dir: &Path,
+        filter: &KernelFilter,
+    ) -> Result<NetObjects, Error> {
         let made = !pin_dir.exists();
         let maps = self.create_maps(sizes, pin_dir);
         if made {
             // Nothing stays pinned. What is in use by now by somebody else is not empty.
             let _ = fs::remove_dir(pin_dir);
         }
-        self.load_over(maps?, sizes)
+        self.load_over(maps?, sizes, filter)
     }
 
     /// Loads the programs over maps that are there already.
-    pub fn load_over(&self, maps: NetMaps, sizes: Sizes) -> Result<NetObjects, Error> {
+    pub fn load_over(
+        &self,
+        maps: NetMaps,
+        sizes: Sizes,
+        filter: &KernelFilter,
+    ) -> Result<NetObjects, Error> {
         Ok(NetObjects {
-            programs: self.load_programs(&maps)?,
+            programs: self.load_programs(&maps, filter)?,
             maps,
             sizes,
+            net: self.clone(),
         })
     }
 
@@ -228,14 +249,19 @@ impl NetSpec {
         Ok(())
     }
 
-    fn load_programs(&self, maps: &NetMaps) -> Result<NetPrograms, Error> {
+    /// Loads the programs that count what `filter` takes.
+    fn load_programs(&self, maps: &NetMaps, filter: &KernelFilter) -> Result<NetPrograms, Error> {
         let load = |name: &str| {
             let spec = self
                 .programs
                 .iter()
                 .find(|program| program.name == name)
                 .ok_or_else(|| Error::Object(format!("no program {name}")))?;
-            bpf::load_sched_cls(name, &spec.with_maps(maps)?, &self.license)
+            let mut code = spec.with_maps(maps)?;
+            if !put_filter(&mut code, filter.code()) && !filter.is_all() {
+                return Err(Error::Object(format!("{name}: no place for a filter")));
+            }
+            bpf::load_sched_cls(name, &code, &self.license)
         };
         Ok(NetPrograms {
             ingress_flow_parse: load("ingress_flow_parse")?,
@@ -266,6 +292,56 @@ impl ProgramSpec {
         }
         Ok(code)
     }
+}
+
+impl NetObjects {
+    /// The programs once more, over the same maps, with another filter.
+    pub(super) fn programs_with(&self, filter: &KernelFilter) -> Result<NetPrograms, Error> {
+        self.net.load_programs(&self.maps, filter)
+    }
+}
+
+/// Puts `filter` behind a program and has it called, or where it is empty takes its calls out; says
+/// whether there was one.
+fn put_filter(code: &mut Vec<u8>, filter: &[u8]) -> bool {
+    let end = code.len() / INSTRUCTION_OCTETS;
+    let mut called = false;
+    let mut at = 0;
+    while let Some(instruction) =
+        code.get_mut(at * INSTRUCTION_OCTETS..(at + 1) * INSTRUCTION_OCTETS)
+    {
+        let (opcode, source) = (instruction[0], instruction[1] >> 4);
+        let immediate = u32::from_le_bytes(instruction[4..8].try_into().unwrap_or_default());
+        let (opcode, registers, immediate) = match (opcode, source, immediate) {
+            (CALL, 0, CALL_HAS_FILTER) => (SET, 0, i32::from(!filter.is_empty())),
+            (CALL, 0, CALL_FILTER) => {
+                called = true;
+                match filter {
+                    [] => (SET, 0, 0),
+                    // Counted from the next instruction.
+                    _ => (
+                        CALL,
+                        PSEUDO_CALL << 4,
+                        i32::try_from(end - at - 1).unwrap_or(i32::MAX),
+                    ),
+                }
+            }
+            (LOAD_64, ..) => {
+                at += 2;
+                continue;
+            }
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        instruction[0] = opcode;
+        instruction[1] = registers;
+        instruction[4..8].copy_from_slice(&immediate.to_le_bytes());
+        at += 1;
+    }
+    code.extend_from_slice(filter);
+    called
 }
 
 impl NetPrograms {

@@ -14,6 +14,7 @@ use super::drain::{Drain, Tables, Turn, counters_of};
 use super::error::Error;
 use super::fetcher::{FetcherOptions, Parts, Probes};
 use super::mapped::Mapped;
+use super::namespace::Namespace;
 use super::object::{NetMaps, Sizes, load_net};
 use super::page::{Account, Page};
 use super::pins::{Pins, TableSet};
@@ -21,7 +22,6 @@ use ebpfix_probes::abi::{
     ABI, COUNTERS_VERSION, Control, CpuState, DROP_REASONS, HashedRecord, Set, Tally,
 };
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Parts {
         pins.set_keep(true);
         let mut sets = pins.tables()?;
         pins.set_keep(!sets.is_empty());
-        let namespace = namespace()?;
+        let namespace = options.namespace.inode()?;
         let current = sets.last().map(Found::look).transpose()?;
         let mut spec = load_net()?;
         let mut control = options.control(sizes);
@@ -101,7 +101,7 @@ impl Parts {
                 tables.set_layer2_flows(control.layer2_flows != 0);
                 tables.set_timestamps(options.timestamps);
                 let account = page.account();
-                let objects = spec.load_over(maps, sizes)?;
+                let objects = spec.load_over(maps, sizes, &options.filter)?;
                 page.update(|account| {
                     if account.handed_over == 1 {
                         account.handovers += 1;
@@ -134,7 +134,7 @@ impl Parts {
                         ..before
                     },
                 )?;
-                let objects = spec.load_over(maps, sizes)?;
+                let objects = spec.load_over(maps, sizes, &options.filter)?;
                 let number = sets.last().map_or(1, |set| set.number + 1);
                 pins.add_tables(number, &objects.maps, &ledger)?;
                 let account = page.account();
@@ -145,7 +145,7 @@ impl Parts {
             .iter()
             .map(Retired::new)
             .collect::<Result<Vec<_>, _>>()?;
-        let mut attachments = Attachments::pinned(pins.clone())?;
+        let mut attachments = Attachments::pinned(pins.clone(), options.namespace.clone())?;
         if retired.iter().any(|set| set.is_of_another(namespace)) {
             // Its devices are not those that have their numbers here.
             attachments.detach_inherited();
@@ -168,15 +168,15 @@ impl Parts {
     }
 }
 
-/// Takes off and unpins what an exporter left in `pin_dir` and on `devices`.
+/// Takes off and unpins what an exporter left in `pin_dir` and on `devices` of `namespace`.
 ///
 /// # Errors
 /// Where an exporter runs there.
-pub fn detach(pin_dir: &Path, devices: &[u32]) -> Result<Detached, Error> {
+pub fn detach(pin_dir: &Path, namespace: &Namespace, devices: &[u32]) -> Result<Detached, Error> {
     bpf::silence_libbpf();
     let mut detached = Detached::default();
     let pins = Pins::open_existing(pin_dir)?.map(Arc::new);
-    let here = namespace()?;
+    let here = namespace.inode()?;
     if let Some(pins) = &pins {
         // Until it is known what is in it.
         pins.set_keep(true);
@@ -186,8 +186,8 @@ pub fn detach(pin_dir: &Path, devices: &[u32]) -> Result<Detached, Error> {
         }
     }
     let mut attachments = match &pins {
-        Some(pins) => Attachments::pinned(pins.clone())?,
-        None => Attachments::new(pin_dir),
+        Some(pins) => Attachments::pinned(pins.clone(), namespace.clone())?,
+        None => Attachments::new(pin_dir, namespace.clone()),
     };
     detached.programs = attachments.detach_inherited();
     for &device in devices {
@@ -374,14 +374,6 @@ impl Account {
         }
         sum
     }
-}
-
-/// The inode of the network namespace of this thread.
-fn namespace() -> Result<u64, Error> {
-    const PATH: &str = "/proc/thread-self/ns/net";
-    std::fs::metadata(PATH)
-        .map(|found| found.ino())
-        .map_err(|e| Error::os(PATH, e))
 }
 
 fn add(sum: &mut Tally, more: Tally) {

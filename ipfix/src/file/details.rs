@@ -30,6 +30,16 @@ impl Origin {
             transport: UDP,
         }
     }
+
+    /// A session over TCP, also under TLS.
+    pub const fn tcp(exporter: SocketAddr, collector: SocketAddr) -> Self {
+        const TCP: u8 = 6;
+        Self {
+            exporter,
+            collector,
+            transport: TCP,
+        }
+    }
 }
 
 /// What a file says of whence its messages came (RFC 5655 sections 8.1.3 and 8.1.4), as far as it

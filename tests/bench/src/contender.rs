@@ -62,6 +62,8 @@ pub enum Table {
     Embedded,
     /// The same, with every packet stamped by the kernel's tick.
     Ticks,
+    /// The same, with a filter.
+    Filtered(String),
     /// That of this object file.
     Object(PathBuf),
     /// A BPF hash per CPU, which ours is compared with.
@@ -89,6 +91,9 @@ impl Contender {
             Table::Embedded => {}
             Table::Ticks => {
                 command.arg("--ticks");
+            }
+            Table::Filtered(filter) => {
+                command.arg("--filter").arg(filter);
             }
             Table::Object(object) => {
                 command.arg("--object").arg(object);
@@ -202,9 +207,10 @@ const MAX_FLOWS: u32 = 1 << 21;
 pub fn serve(table: &Table) {
     pin_to(0);
     let mut served: Box<dyn Served> = match table {
-        Table::Embedded => Box::new(Cache::new(load_net().expect("our object"))),
+        Table::Embedded => Box::new(Cache::new(load_net().expect("our object"), "")),
+        Table::Filtered(filter) => Box::new(Cache::new(load_net().expect("our object"), filter)),
         Table::Ticks => {
-            let cache = Cache::new(load_net().expect("our object"));
+            let cache = Cache::new(load_net().expect("our object"), "");
             cache.parts.tables.set_timestamps(Timestamps::Tick);
             Box::new(cache)
         }
@@ -213,6 +219,7 @@ pub fn serve(table: &Table) {
             let image = image.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             Box::new(Cache::new(
                 NetSpec::parse(&image).expect("an object of ours"),
+                "",
             ))
         }
         Table::PerCpuHash => Box::new(Hash::new()),
@@ -329,8 +336,9 @@ struct Cache {
 }
 
 impl Cache {
-    fn new(net: NetSpec) -> Self {
+    fn new(net: NetSpec, filter: &str) -> Self {
         let options = FetcherOptions {
+            filter: filter.parse().expect("a filter"),
             pin_dir: PathBuf::from(format!("/sys/fs/bpf/ebpfix-bench-{}", std::process::id())),
             ..FetcherOptions::default()
         };

@@ -38,6 +38,9 @@ struct Arguments {
     /// several times)
     #[arg(long, value_name = "PROGRAM")]
     against: Vec<PathBuf>,
+    /// Compare with this build under this filter too (may come several times)
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
     /// Compare with a BPF hash per CPU too, where the packets are IPv4 without tags, coming in
     #[arg(long)]
     per_cpu_hash: bool,
@@ -59,6 +62,8 @@ enum Role {
         per_cpu_hash: bool,
         #[arg(long)]
         ticks: bool,
+        #[arg(long)]
+        filter: Option<String>,
     },
 }
 
@@ -155,13 +160,14 @@ fn main() {
         object,
         per_cpu_hash,
         ticks,
+        filter,
     }) = arguments.role
     {
         serve(&match object {
             Some(object) => Table::Object(object),
             None if per_cpu_hash => Table::PerCpuHash,
             None if ticks => Table::Ticks,
-            None => Table::Embedded,
+            None => filter.map_or(Table::Embedded, Table::Filtered),
         });
         return;
     }
@@ -184,6 +190,19 @@ fn main() {
             ..Meter::default()
         };
         builds.push((name_of(&object), meter));
+    }
+    for filter in arguments.filter {
+        let name = if filter.len() > 40 {
+            let beginning: String = filter.chars().take(20).collect();
+            format!("{beginning}… of {} characters", filter.len())
+        } else {
+            filter.clone()
+        };
+        let meter = Meter {
+            table: Table::Filtered(filter),
+            ..Meter::default()
+        };
+        builds.push((name, meter));
     }
     for program in arguments.against {
         let meter = Meter {
