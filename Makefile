@@ -53,7 +53,7 @@ e2e: setup
 	cargo build --release -p ebpfix
 	cargo test -p ebpfix-tests --no-run
 	# Root: they build network namespaces and load programs into the kernel.
-	$(AS_ROOT) cargo test -p ebpfix-tests --no-fail-fast -- --test-threads=2
+	$(AS_ROOT) tests/run.sh
 
 deb: setup-build
 	packaging/build.sh deb

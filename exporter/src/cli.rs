@@ -433,11 +433,6 @@ impl ConfigFile {
     pub fn sources(&self) -> Sources {
         Sources::new(self.existing()).with_environment(std::env::vars_os())
     }
-
-    /// The same, where there has to be a file.
-    pub fn checked(&self) -> Sources {
-        Sources::new(Some(self.path())).with_environment(std::env::vars_os())
-    }
 }
 
 /// What wins over a configuration file.

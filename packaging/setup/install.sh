@@ -197,7 +197,8 @@ kernel_modules() {
 # A disk with a Debian in the folder $1, made once: tests/src/system.rs starts it, and keeps nothing of
 # what happens on it.
 make_systems() {
-    [ -f "$1/bookworm.ext4" ] || "$0" system "$1/bookworm" </dev/null ||
+    { [ -f "$1/bookworm.ext4" ] && [ "$(cat "$1/bookworm.packages" 2>/dev/null)" = "$(system_packages)" ]; } ||
+        "$0" system "$1/bookworm" </dev/null ||
         echo "setup: no Debian can be made: the test of installing will fail" >&2
 }
 
@@ -214,6 +215,13 @@ make_system() {
     as_root debootstrap --variant=minbase --include="$(system_packages | tr ' ' ',')" "$suite" "$1" "$uri" >"$1.log" 2>&1 ||
         fail "debootstrap: $(tail -n 3 "$1.log")"
     as_root rm -rf "$1/var/cache/apt" "$1/var/lib/apt/lists" "$1/usr/share/locale" "$1/usr/share/man"
+    # Beside the system, which has another first process.
+    as_root mkdir -p "$1.openrc" "$1/srv/openrc"
+    (cd "$1.openrc" && as_root apt-get download -q openrc librc1 libeinfo1 2>/dev/null) || fail "apt has no OpenRC"
+    for package in "$1.openrc"/*.deb; do
+        as_root dpkg-deb -x "$package" "$1/srv/openrc"
+    done
+    as_root rm -rf "$1.openrc"
     # Not the first start of a machine that was never configured.
     echo 0123456789abcdef0123456789abcdef | as_root tee "$1/etc/machine-id" >/dev/null
     size=$(($(as_root du -sm "$1" | cut -f 1) + 256))
@@ -223,6 +231,7 @@ make_system() {
     as_root rm -rf --one-file-system "$1"
     rm -f "$1.log"
     mv "$1.new" "$1.ext4"
+    system_packages >"$1.packages"
 }
 
 system_packages() {

@@ -333,13 +333,16 @@ impl Flows<'_> {
             frame::IPV4,
             &datagram.packet(&frame::udp(port, 9, b"clock")),
         );
-        let start = boot_clock_ns();
-        self.injector.send(&datagram);
+        let send = || {
+            let before = boot_clock_ns();
+            self.injector.send(&datagram);
+            [before, boot_clock_ns()]
+        };
+        let start = send();
         pause(300);
         between();
         pause(300);
-        self.injector.send(&datagram);
-        let end = boot_clock_ns();
+        let end = send();
         self.sent
             .push(json!({ "what": what, "port": port, "start": start, "end": end }));
     }
@@ -352,12 +355,12 @@ impl Flows<'_> {
         });
         let (now, boot) = (SystemTime::now(), boot_clock_ns());
         let flow = self.sent.last_mut().expect("a flow");
-        let waited = boot - flow["end"].as_u64().expect("a time");
+        let waited = boot - flow["end"][1].as_u64().expect("a time");
         flow["waited_ms"] = (waited / 1_000_000).into();
-        for key in ["start", "end"] {
-            let ago = boot - flow[key].as_u64().expect("a time");
+        for (key, side) in [("start", 0), ("start", 1), ("end", 0), ("end", 1)] {
+            let ago = boot - flow[key][side].as_u64().expect("a time");
             let time = UnixTime::from(now).saturating_sub_ns(ago);
-            flow[key] = time.millis().into();
+            flow[key][side] = time.millis().into();
         }
     }
 }

@@ -37,8 +37,8 @@ const MASKED: [&str; 8] = [
     "e2scrub_reap.service",
     "systemd-update-utmp.service",
 ];
-/// How long one command may take, emulated and with others beside it.
-const COMMAND: Duration = Duration::from_mins(2);
+/// How long one command may take, emulated and giving way to other tests.
+const COMMAND: Duration = Duration::from_mins(5);
 
 /// The machine. It is switched off, and what happened on its disk is forgotten, when this is dropped.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use serde_json::Value;
 const OLDER: &str = "0.0.9";
 /// Who maintains the packages of the tests.
 const MAINTAINER: (&str, &str) = ("Net Ops", "ops@example.org");
-/// What the machine may take, emulated and with others beside it.
-const LIMIT: Duration = Duration::from_mins(6);
+/// What the machine may take, emulated and giving way to other tests.
+const LIMIT: Duration = Duration::from_mins(12);
 /// The exposure that `systemd-analyze security` may find, of 10. What is left is what an exporter is for:
 /// the network, programs in the kernel, collectors anywhere.
 const EXPOSURE: f64 = 1.7;
@@ -31,6 +31,10 @@ fn debian() {
         ("/srv/older.deb", packages.older_deb.clone()),
         ("/srv/newer.deb", packages.deb.clone()),
         ("/srv/send", project_root().join("tests/system/send")),
+        (
+            "/srv/init-script",
+            project_root().join("packaging/openrc/ebpfix"),
+        ),
     ];
     let clock = Instant::now();
     let mut story = Story {
@@ -49,6 +53,7 @@ fn debian() {
     story.remove();
     story.flows();
     story.purge();
+    story.openrc();
 }
 
 struct Story {
@@ -266,6 +271,51 @@ END
             "",
         );
         self.done("purged");
+    }
+
+    /// The same machine by OpenRC's programs, although its first process is another: start, reload, a kill, a
+    /// restart that is refused, and a stop that leaves nothing attached.
+    fn openrc(&mut self) {
+        let states = "starting started stopping inactive wasinactive failed hotplugged daemons options \
+                      exclusive scheduled init.d tmp";
+        self.system.success(&format!(
+            "set -e
+            tar -C /srv/openrc -c . | tar -x -C / --keep-directory-symlink
+            ldconfig
+            dpkg-deb --fsys-tarfile /srv/newer.deb |
+                tar -x -C / --keep-directory-symlink ./usr/sbin/ebpfix ./etc/ebpfix
+            sed -i 's/^interfaces.*/interfaces = [\"a0\"]/' /etc/ebpfix/ebpfix.toml
+            mkdir -p /run/openrc
+            (cd /run/openrc && touch softlevel && mkdir {states})
+            touch /etc/insserv.conf
+            umount /sys/fs/bpf
+            install -m 755 /srv/init-script /etc/init.d/ebpfix
+            rc-service ebpfix start"
+        ));
+        self.system.wait("ebpfix status");
+        let status = self.system.success("rc-service ebpfix status");
+        assert!(status.contains("started"), "{status}");
+        let reload = self.system.success("rc-service ebpfix reload");
+        assert!(reload.contains("applied"), "{reload}");
+        self.system
+            .success("echo 'x = 1' >>/etc/ebpfix/ebpfix.toml");
+        for refused in ["reload", "restart"] {
+            let answer = self.system.run(&format!("rc-service ebpfix {refused}"));
+            assert_ne!(answer.status, 0, "{refused}: {}", answer.text);
+            assert!(answer.text.contains("ebpfix.toml:"), "{}", answer.text);
+        }
+        self.system
+            .success("sed -i '/^x = 1/d' /etc/ebpfix/ebpfix.toml && ebpfix status");
+        self.system
+            .success("pgrep -xo ebpfix >/run/killed; kill -9 $(cat /run/killed)");
+        self.system
+            .wait("ebpfix status && ! pgrep -x ebpfix | grep -qx \"$(cat /run/killed)\"");
+        self.system.success("rc-service ebpfix stop");
+        self.expect(
+            "pgrep -x ebpfix; ls -A /sys/fs/bpf; tc filter show dev a0 egress",
+            "",
+        );
+        self.done("started, reloaded, killed and stopped by OpenRC");
     }
 
     fn send(&mut self, port: u16, packets: u64) {

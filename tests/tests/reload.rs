@@ -259,9 +259,14 @@ fn every_key_that_can_be_applied_is_applied_in_traffic_and_nothing_is_lost() {
         assert!(shown.contains("is wrong"), "{shown}");
         assert_eq!(not_sampled(&ebpfix), before.0);
         wanted.rest = wanted.rest.replace("loud", "debug");
+        wanted.rest.push_str("format = \"json\"\n");
         ebpfix.reload(&wanted.settings());
         assert_eq!(status("/configuration/errors"), json!([]));
         assert_eq!(status("/configuration/log_level"), "debug");
+        let said = ebpfix.process().stderr();
+        let last = said.lines().rfind(|line| line.contains("was read again"));
+        let last: Value = serde_json::from_str(last.unwrap_or_default()).expect(&said);
+        assert_eq!(last["level"], "INFO", "{last}");
 
         // What waits for the next start is said, and the rest applies.
         let good = wanted.clone();
@@ -269,13 +274,11 @@ fn every_key_that_can_be_applied_is_applied_in_traffic_and_nothing_is_lost() {
         let _ = wanted.observe("cache-slots", "64");
         let _ = wanted.observe("log-records", "2048");
         let _ = wanted.meter("max-flows", "100000");
-        wanted.rest.push_str("format = \"json\"\n");
         ebpfix.configure(&wanted.settings());
         let later = [
             "observation.attach",
             "observation.cache-slots",
             "observation.log-records",
-            "log.format",
         ];
         assert_eq!(
             command(&lab, &b, &ebpfix, "reload").success().stdout,

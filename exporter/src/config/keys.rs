@@ -259,7 +259,7 @@ keys! {
         LEVEL "level": OneOf<LogLevel> = OneOf(&[("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]), (default LogLevel::Info),
             "The least severity that is logged.";
         FORMAT "format": OneOf<LogFormat> = OneOf(&[("auto", LogFormat::Auto), ("journal", LogFormat::Journal), ("text", LogFormat::Text), ("json", LogFormat::Json)]), (default LogFormat::Auto),
-            "Lines of \"text\" for people, a \"json\" object a line, or entries of systemd's \"journal\" with a priority and a field for each fact (EBPFIX_COLLECTOR=noc); \"auto\" is journal where stderr goes there, else text. Takes effect at a start, not at a reload.";
+            "Lines of \"text\" for people, a \"json\" object a line, or entries of systemd's \"journal\" with a priority and a field for each fact (EBPFIX_COLLECTOR=noc); \"auto\" is journal where stderr goes there, else text.";
     }
 }
 

@@ -197,6 +197,8 @@ struct Reader<'a> {
     bases: Vec<usize>,
     /// When files are looked at; `None`: they are not.
     now: Option<UnixTime>,
+    /// Where each line of each source begins, in its text.
+    lines: Vec<Vec<usize>>,
     /// Sources and their lines with syntax errors: what the parser made of them means nothing.
     broken_lines: HashSet<(usize, usize)>,
     /// Each with its offset, if it has one.
@@ -233,10 +235,15 @@ impl<'a> Reader<'a> {
                 base
             })
             .collect();
+        let lines = |source: &Source| -> Vec<usize> {
+            let newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(newlines).collect()
+        };
         Self {
             sources,
             bases,
             now: None,
+            lines: sources.iter().map(lines).collect(),
             broken_lines: HashSet::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
@@ -380,6 +387,9 @@ impl<'a> Reader<'a> {
     /// Where the values of the document come from.
     fn origins(&self, document: &DeTable<'_>) -> Origins {
         let mut origins = Origins::default();
+        if !self.errors.is_empty() {
+            return origins;
+        }
         for table in TABLES {
             let sections: Vec<&DeTable<'_>> =
                 match document.get(table.name).map(toml::Spanned::get_ref) {
@@ -1145,9 +1155,12 @@ impl<'a> Reader<'a> {
         after.checked_sub(1)
     }
 
+    /// The source that the offset is in, and the number of the line, from 1.
     fn line(&self, offset: usize) -> Option<(usize, usize)> {
         let source = self.source(offset)?;
-        Some((source, self.position(source, offset).line))
+        let at = offset - self.bases[source];
+        let line = self.lines[source].partition_point(|start| *start <= at);
+        Some((source, line))
     }
 
     fn position(&self, source: usize, offset: usize) -> Position {
@@ -1157,12 +1170,12 @@ impl<'a> Reader<'a> {
 
     /// A place in words that say it alone: `FILE:LINE`.
     fn place(&self, offset: usize) -> String {
-        let Some(index) = self.source(offset) else {
+        let Some((index, line)) = self.line(offset) else {
             return String::new();
         };
         let name = &self.sources[index].name;
         match &self.sources[index].form {
-            Form::File => format!("{name}:{}", self.position(index, offset).line),
+            Form::File => format!("{name}:{line}"),
             Form::Variable(..) => format!("{ENVIRONMENT}: {name}"),
             Form::Collectors if name == keys::COLLECTOR_VARIABLE => {
                 format!("{ENVIRONMENT}: {name}")
@@ -1173,9 +1186,8 @@ impl<'a> Reader<'a> {
 
     /// A place in a message about another one: `line LINE` where it is in the same file.
     fn place_beside(&self, offset: usize, other: usize) -> String {
-        match self.source(offset) {
-            Some(index) if matches!(self.sources[index].form, Form::File) => {
-                let line = self.position(index, offset).line;
+        match self.line(offset) {
+            Some((index, line)) if matches!(self.sources[index].form, Form::File) => {
                 if self.source(other) == Some(index) {
                     format!("line {line}")
                 } else {

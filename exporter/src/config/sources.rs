@@ -89,6 +89,18 @@ impl Sources {
         !self.collectors.is_empty() || self.variables.iter().any(named)
     }
 
+    /// Whether there is nothing but the defaults.
+    pub fn is_empty(&self) -> bool {
+        let sets = |(name, _): &(OsString, OsString)| {
+            !matches!(variable(&name.to_string_lossy()), Ok(None))
+        };
+        self.built_in.is_none()
+            && self.file.is_none()
+            && self.settings.is_empty()
+            && self.collectors.is_empty()
+            && !self.variables.iter().any(sets)
+    }
+
     /// Reads everything, and looks at the files that are named: a configuration, or every mistake.
     pub fn load(&self) -> Result<Loaded, Errors> {
         let mut gathered = self.gather().map_err(Errors)?;

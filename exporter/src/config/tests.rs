@@ -937,3 +937,30 @@ fn what_cannot_be_read_beside_the_file_is_an_error() {
     fs::write(&includes, "").unwrap();
     assert_eq!(message(), "conf.d: cannot be read: Not a directory");
 }
+
+proptest::proptest! {
+    /// Nothing that stands in the environment or on the command line makes the reader panic, and each
+    /// mistake is told in one line.
+    #[test]
+    fn no_override_makes_the_reader_panic(
+        key in 0_usize..TABLES.iter().map(|table| table.keys.len()).sum(),
+        value in "(?s)([0-9a-z,=.\"'\\[\\]{} \n\u{e9}]|.){0,24}",
+        setting in "(?s)[a-z.=-]{0,20}.{0,10}",
+    ) {
+        let keys = || TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table, key)));
+        let (table, key) = keys().nth(key).unwrap();
+        let settings = [format!("{}.{}={value}", table.name, key.name()), setting];
+        let collectors = [value.clone(), format!("192.0.2.1,{}={value}", key.name())];
+        let variable = keys::variable(table.name, key.name());
+        let loaded = Sources::default()
+            .with_environment(environment(&[(&variable, &value), ("EBPFIX_COLLECTOR", &value)]))
+            .with_flags(&settings, &collectors)
+            .load();
+        if let Err(errors) = loaded {
+            assert!(!errors.0.is_empty());
+            for problem in errors.0 {
+                assert_eq!(problem.to_string().lines().count(), 1, "{problem}");
+            }
+        }
+    }
+}

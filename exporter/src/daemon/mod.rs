@@ -20,8 +20,8 @@ use crate::ledger::{Ledger, LossReason, Snapshot};
 use crate::logging;
 use crate::meter::{FlowCache, Policy};
 use crate::observe::{
-    AttachMode, Error, FetcherOptions, InterfaceNames, LinkEvent, Links, Namespace, Parts, Pins,
-    Succession, boot_clock_ns, raise_descriptor_limit,
+    Account, AttachMode, Error, FetcherOptions, InterfaceNames, LinkEvent, Links, Namespace, Parts,
+    Pins, Succession, boot_clock_ns, raise_descriptor_limit,
 };
 use crate::record::UnixTime;
 use control::{Client, Control, Question, Reply};
@@ -85,8 +85,9 @@ pub enum DaemonError {
 /// Observes and exports until SIGTERM or SIGINT, or until it is told to hand over; then exports what
 /// is held and returns the ledger as it was at the end.
 ///
-/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails before the first packet is counted, what
-/// was attached by then comes off again; what was found from an exporter before stays as it was.
+/// `sources` are where the configuration is from, and are read again at SIGHUP. Where anything fails
+/// before the first packet is counted, what was attached by then comes off again; what was found from an
+/// exporter before stays as it was.
 pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, DaemonError> {
     let Loaded { config, read, .. } = loaded;
     raise_descriptor_limit();
@@ -118,11 +119,7 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
     } = succession;
     let inheritance = Inheritance(pins.clone());
     if adopted {
-        tracing::info!(
-            pin_dir = %pins.path().display(),
-            handed_over = account.handed_over == 1,
-            "taking over the tables of the exporter before this one"
-        );
+        say_taking_over(&pins, &account);
     }
     // -> meter
     let past = past(&account);
@@ -196,6 +193,14 @@ pub async fn run(loaded: Loaded, sources: &config::Sources) -> Result<Snapshot, 
         .serve(&mut signals, &control, scraped, &mut links, &thread)
         .await;
     daemon.stop(thread, end).await
+}
+
+fn say_taking_over(pins: &Pins, account: &Account) {
+    tracing::info!(
+        pin_dir = %pins.path().display(),
+        handed_over = account.handed_over == 1,
+        "taking over the tables of the exporter before this one"
+    );
 }
 
 /// Why the exporter ends.
@@ -556,6 +561,9 @@ impl Daemon {
         if new.log.level != self.config.log.level {
             logging::set_level(new.log.level);
         }
+        if new.log.format != old.log.format {
+            logging::set_format(new.log.format);
+        }
         self.config = new;
         self.share();
         tracing::info!(file = %file.display(), "the configuration was read again");
@@ -782,7 +790,6 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("observation.log-records", o.log_records != n.log_records),
         ("daemon.run-dir", old.daemon.run_dir != new.daemon.run_dir),
         ("daemon.pin-dir", old.daemon.pin_dir != new.daemon.pin_dir),
-        ("log.format", old.log.format != new.log.format),
     ];
     changed
         .into_iter()
@@ -811,7 +818,6 @@ mod tests {
             ("metering.max-flows=100", "observation.cache-slots"),
             ("daemon.run-dir=/run/x", "daemon.run-dir"),
             ("daemon.pin-dir=/sys/fs/bpf/x", "daemon.pin-dir"),
-            ("log.format=json", "log.format"),
         ] {
             assert_eq!(restart(setting), [later], "{setting}");
             let key = config::keys::find(later).map_or("", |key| key.doc());
@@ -836,6 +842,7 @@ mod tests {
             "metering.duplicates=keep",
             "metrics.listen=127.0.0.1:1",
             "log.level=debug",
+            "log.format=json",
         ] {
             assert_eq!(restart(setting), [""; 0], "{setting}");
             let name = setting.split('=').next().unwrap_or_default();

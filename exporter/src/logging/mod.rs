@@ -8,10 +8,11 @@ mod limit;
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
@@ -24,35 +25,32 @@ use self::limit::Limit;
 
 pub use self::limit::tell_omitted;
 
-type Change = Box<dyn Fn(Targets) -> bool + Send>;
+/// What is in force, and how it is changed.
+struct InForce {
+    level: LogLevel,
+    set_level: Box<dyn Fn(Targets) -> bool + Send>,
+    set_format: Box<dyn Fn(Lines) -> bool + Send>,
+}
 
-/// The level in force, and how it is changed.
-static LEVEL: Mutex<Option<(LogLevel, Change)>> = Mutex::new(None);
+/// What makes lines of events.
+type Lines = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
+
+static IN_FORCE: Mutex<Option<InForce>> = Mutex::new(None);
 
 /// Sends log lines to stderr, or to the journal. Only the first call has an effect.
 pub fn init(log: Log) {
-    let (targets, handle) = reload::Layer::new(targets(log.level));
+    let (targets, level) = reload::Layer::new(targets(log.level));
+    let (lines, format) = reload::Layer::new(lines(log.format));
     let filter = targets.and(Limit::new());
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        // It would tell stderr, by a macro that panics, that stderr cannot be written.
-        .log_internal_errors(false)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal());
-    let lines = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Journal => Journal.boxed(),
-        LogFormat::Auto if journal::is_stderr() => Journal.boxed(),
-        // It has a clock of its own.
-        LogFormat::Text if journal::is_stderr() => lines.without_time().boxed(),
-        LogFormat::Auto | LogFormat::Text => lines.boxed(),
-    };
     let initialised = tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .try_init();
     if initialised.is_ok() {
-        let change = move |targets| handle.reload(targets).is_ok();
-        *LEVEL.lock().unwrap_or_else(PoisonError::into_inner) = Some((log.level, Box::new(change)));
+        *in_force() = Some(InForce {
+            level: log.level,
+            set_level: Box::new(move |targets| level.reload(targets).is_ok()),
+            set_format: Box::new(move |lines| format.reload(lines).is_ok()),
+        });
     }
 }
 
@@ -64,21 +62,49 @@ pub fn tell(text: &dyn fmt::Display) {
 
 /// The least severity that is logged; `None` where nothing is.
 pub fn level() -> Option<LogLevel> {
-    let level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    level.as_ref().map(|(level, _)| *level)
+    in_force().as_ref().map(|in_force| in_force.level)
 }
 
 /// Logs from another severity on; returns whether that could be done.
 pub fn set_level(to: LogLevel) -> bool {
-    let mut level = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some((level, change)) = level.as_mut() else {
+    let mut in_force = in_force();
+    let Some(in_force) = in_force.as_mut() else {
         return false;
     };
-    let changed = change(targets(to));
+    let changed = (in_force.set_level)(targets(to));
     if changed {
-        *level = to;
+        in_force.level = to;
     }
     changed
+}
+
+/// Logs lines of another form; returns whether that could be done.
+pub fn set_format(to: LogFormat) -> bool {
+    let in_force = in_force();
+    in_force
+        .as_ref()
+        .is_some_and(|in_force| (in_force.set_format)(lines(to)))
+}
+
+fn in_force() -> MutexGuard<'static, Option<InForce>> {
+    IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lines(format: LogFormat) -> Lines {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        // It would tell stderr, by a macro that panics, that stderr cannot be written.
+        .log_internal_errors(false)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Journal => Journal.boxed(),
+        LogFormat::Auto if journal::is_stderr() => Journal.boxed(),
+        // It has a clock of its own.
+        LogFormat::Text if journal::is_stderr() => lines.without_time().boxed(),
+        LogFormat::Auto | LogFormat::Text => lines.boxed(),
+    }
 }
 
 fn targets(level: LogLevel) -> Targets {
