@@ -334,8 +334,11 @@ impl Config {
             out.some(&key::BALANCE, collector.balance.as_ref());
             out.some(&key::FAILOVER, collector.failover.as_ref());
             out.some(&key::DOMAIN_ID, collector.domain_id.as_ref());
-            out.key(&key::TEMPLATE_INTERVAL, &collector.template_interval);
-            out.key(&key::TEMPLATE_MESSAGES, &collector.template_messages);
+            // Over a connection they mean nothing.
+            if !collector.transport.is_stream() {
+                out.key(&key::TEMPLATE_INTERVAL, &collector.template_interval);
+                out.key(&key::TEMPLATE_MESSAGES, &collector.template_messages);
+            }
             out.some(&key::MAX_MESSAGE_SIZE, collector.max_message_size.as_ref());
             out.key(
                 &key::RATE_LIMIT,

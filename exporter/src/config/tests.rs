@@ -476,6 +476,8 @@ fn what_is_probably_not_meant_is_warned_of() {
              start: the key means nothing"
         ]
     );
+    let written = config("[[collector]]\naddress = \"192.0.2.1\"\ntransport = \"tcp\"\n").to_toml();
+    assert_eq!(warnings(&written), [""; 0]);
     let both = version_5 + "[[collector]]\naddress = \"192.0.2.2\"\n";
     assert_eq!(warnings(&both), [""; 0]);
     let elements = |list: &str| warnings(&format!("{COLLECTOR}elements = [{list}]\n"));

@@ -261,6 +261,39 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_connection_is_marked_as_datagrams_are_and_given_up_in_time() {
+        let mut config = config();
+        config.dscp = 16;
+        config.ttl = Some(9);
+        config.source_address = Some("127.0.0.5".parse().unwrap());
+        let peer = "127.0.0.1:9".parse().unwrap();
+        let socket = for_connection(&config, peer, Duration::from_secs(60)).unwrap();
+        let socket = SockRef::from(&socket);
+        assert_eq!(
+            (socket.tos_v4().unwrap(), socket.ttl_v4().unwrap()),
+            (64, 9)
+        );
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(Duration::from_secs(60))
+        );
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        let source = socket.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(source.ip().to_string(), "127.0.0.5");
+        config.source_address = None;
+        let peer = "[::1]:9".parse().unwrap();
+        let socket = for_connection(&config, peer, Duration::from_secs(60)).unwrap();
+        let socket = SockRef::from(&socket);
+        assert_eq!(
+            (
+                socket.tclass_v6().unwrap(),
+                socket.unicast_hops_v6().unwrap()
+            ),
+            (64, 9)
+        );
+    }
+
     /// The error of an earlier datagram is told from that of this one, and counted once.
     #[test]
     fn refusals_are_counted_and_leave_the_socket_as_it_was() {
