@@ -268,7 +268,7 @@ mod tests {
         config.ttl = Some(9);
         config.source_address = Some("127.0.0.5".parse().unwrap());
         let peer = "127.0.0.1:9".parse().unwrap();
-        let socket = for_connection(&config, peer, Duration::from_secs(60)).unwrap();
+        let socket = for_connection(&config, peer, Duration::from_mins(1)).unwrap();
         let socket = SockRef::from(&socket);
         assert_eq!(
             (socket.tos_v4().unwrap(), socket.ttl_v4().unwrap()),
@@ -276,14 +276,14 @@ mod tests {
         );
         assert_eq!(
             socket.tcp_user_timeout().unwrap(),
-            Some(Duration::from_secs(60))
+            Some(Duration::from_mins(1))
         );
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         let source = socket.local_addr().unwrap().as_socket().unwrap();
         assert_eq!(source.ip().to_string(), "127.0.0.5");
         config.source_address = None;
         let peer = "[::1]:9".parse().unwrap();
-        let socket = for_connection(&config, peer, Duration::from_secs(60)).unwrap();
+        let socket = for_connection(&config, peer, Duration::from_mins(1)).unwrap();
         let socket = SockRef::from(&socket);
         assert_eq!(
             (
