@@ -104,6 +104,10 @@ fn flow_with(collect: &Collect, key: &str, value: &Value) -> Option<()> {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one key after the other, of one exporter"
+)]
 fn every_key_that_can_be_applied_is_applied_in_traffic_and_nothing_is_lost() {
     let (lab, a, b) = Lab::pair("reload keys");
     let nfcapds = [9001, 9002].map(|port| Nfcapd::start(&lab, &b, port));
