@@ -15,7 +15,7 @@ main() {
     trap 'end_machines; rm -f "$output"' EXIT
     trap 'exit 130' INT TERM
     # shellcheck disable=SC2046 # one word for each option
-    timeout --kill-after=10 "$LIMIT" nice -n 10 \
+    timeout --kill-after=10 "$LIMIT" nice -n 5 \
         cargo test -p ebpfix-tests --no-fail-fast $(machines) -- --test-threads=1 >"$output" 2>&1 &
     machines=$!
     status=0
