@@ -122,7 +122,7 @@ name = \"before\"
 address = \"127.0.0.1:4739\"
 END
             mkdir /etc/systemd/system/ebpfix.service.d
-            printf '[Service]\\nWatchdogSec=8\\n' >/etc/systemd/system/ebpfix.service.d/watchdog.conf
+            printf '[Service]\\nWatchdogSec=12\\n' >/etc/systemd/system/ebpfix.service.d/watchdog.conf
             systemctl daemon-reload
             systemctl restart ebpfix",
         );
