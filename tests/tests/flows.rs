@@ -282,18 +282,18 @@ fn a_reload_says_what_is_wrong_and_status_goes_on_saying_it() {
 
     let other = good
         .replace("9001", "9002")
-        .replace("\"ingress\"", "\"egress\"");
+        .replace("[observation]\n", "[observation]\nlog-records = 2048\n");
     fs::write(&right, other + "[log]\nlevel = \"debug\"\n").unwrap();
     let done = ask_with(&["reload"]).success();
     assert_eq!(
         done.stdout,
-        "applied\ntakes effect at the next start only: observation.directions\n"
+        "applied\ntakes effect at the next start only: observation.log-records\n"
     );
     let status = ebpfix.status();
     assert_eq!(status["configuration"]["errors"], json!([]));
     assert_eq!(
         status["configuration"]["restart"],
-        json!(["observation.directions"])
+        json!(["observation.log-records"])
     );
     assert_eq!(status["collectors"][0]["address"], "127.0.0.1:9002");
 

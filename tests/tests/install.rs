@@ -273,7 +273,7 @@ END
         self.done("purged");
     }
 
-    /// The same machine by OpenRC's programs, although its first process is another: start, reload, a kill, a
+    /// The same machine by `OpenRC`'s programs, although its first process is another: start, reload, a kill, a
     /// restart that is refused, and a stop that leaves nothing attached.
     fn openrc(&mut self) {
         let states = "starting started stopping inactive wasinactive failed hotplugged daemons options \
