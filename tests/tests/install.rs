@@ -50,6 +50,7 @@ fn debian() {
     story.kill();
     story.watchdog();
     story.upgrade();
+    story.elsewhere();
     story.remove();
     story.flows();
     story.purge();
@@ -130,6 +131,11 @@ END
         self.send(1001, 100);
         let status = self.flush();
         assert_eq!(status["ledger"]["exported"]["packets"], 100, "{status}");
+        // What it logs has fields, by which it can be found.
+        let entries = self.system.success(
+            "journalctl -u ebpfix EBPFIX_INTERFACE=a0 -o cat --output-fields=PRIORITY,MESSAGE",
+        );
+        assert!(entries.contains("observing interface=\"a0\""), "{entries}");
         // The kernel's modules were there for the asking, and nobody asked but the exporter.
         assert_eq!(status["interfaces"][0]["egress"], "clsact", "{status}");
     }
@@ -220,6 +226,37 @@ END
         let version = self.system.success("dpkg-query -W -f '${Version}' ebpfix");
         assert_ne!(version, format!("{OLDER}-1"));
         self.done("upgraded");
+    }
+
+    /// Another network namespace, with what README.md says the unit needs for it.
+    fn elsewhere(&mut self) {
+        self.system.success(
+            "set -e
+            cat >/etc/systemd/system/ebpfix.service.d/namespace.conf <<'END'
+[Service]
+AmbientCapabilities=CAP_SYS_ADMIN
+CapabilityBoundingSet=CAP_SYS_ADMIN
+RestrictNamespaces=
+RestrictNamespaces=net
+END
+            cat >/etc/ebpfix/conf.d/namespace.toml <<'END'
+[observation]
+namespace = \"far\"
+interfaces = [\"b0\"]
+END
+            systemctl daemon-reload
+            systemctl restart ebpfix",
+        );
+        let status = self.status();
+        assert_eq!(status["namespace"]["present"], true, "{status}");
+        assert_eq!(status["interfaces"][0]["name"], "b0", "{status}");
+        self.system.success(
+            "set -e
+            rm /etc/systemd/system/ebpfix.service.d/namespace.conf /etc/ebpfix/conf.d/namespace.toml
+            systemctl daemon-reload
+            systemctl restart ebpfix",
+        );
+        self.done("observed another namespace");
     }
 
     /// Nothing observes any more; the configuration stays.

@@ -243,23 +243,72 @@ impl Collector {
             form,
             printed: Vec::new(),
         };
-        match self.socket {
-            Listening::Datagrams(socket) => {
-                let socket = UdpSocket::from_std(socket)?;
-                receive_datagrams(receiver, socket, writer, shutdown).await
-            }
+        let source = match self.socket {
+            Listening::Datagrams(socket) => Source::Datagrams(UdpSocket::from_std(socket)?),
             Listening::Connections(listener, tls) => {
-                let connections = Connections::at(listener, tls)?;
-                receive_connections(receiver, connections, writer, shutdown).await
+                Source::Connections(Connections::at(listener, tls)?)
+            }
+        };
+        receive(receiver, source, writer, shutdown).await
+    }
+}
+
+/// Where messages come from.
+enum Source {
+    Datagrams(UdpSocket),
+    Connections(Connections),
+}
+
+/// That something came.
+enum Arrival {
+    Datagrams,
+    Event(Event),
+}
+
+impl Source {
+    /// Waits for something to come. Dropped before it is done, it loses nothing.
+    async fn next(&mut self) -> io::Result<Arrival> {
+        match self {
+            Self::Datagrams(socket) => socket.readable().await.map(|()| Arrival::Datagrams),
+            Self::Connections(connections) => Ok(Arrival::Event(connections.next().await)),
+        }
+    }
+
+    /// Takes what came.
+    fn take(&mut self, arrival: Arrival, receiver: &mut Receiver) -> io::Result<()> {
+        match (self, arrival) {
+            (Self::Datagrams(socket), _) => receiver
+                .receive(|buffer| socket.try_recv_from(buffer))
+                .map(|_| ()),
+            (Self::Connections(connections), Arrival::Event(event)) => {
+                receiver.event(event, connections);
+                Ok(())
+            }
+            (Self::Connections(_), Arrival::Datagrams) => Ok(()),
+        }
+    }
+
+    /// Takes what has come by now; exporters that go on sending are not waited for.
+    async fn take_rest(self, receiver: &mut Receiver) -> io::Result<()> {
+        match self {
+            Self::Datagrams(socket) => receiver.receive_rest(&socket.into_std()?),
+            Self::Connections(mut connections) => {
+                let end = Instant::now() + OUTPUT_GRACE;
+                while Instant::now() < end
+                    && let Some(event) = connections.rest(REST_PATIENCE).await
+                {
+                    receiver.event(event, &mut connections);
+                }
+                Ok(())
             }
         }
     }
 }
 
-/// Receives datagrams until `shutdown` completes.
-async fn receive_datagrams(
+/// Receives messages until `shutdown` completes.
+async fn receive(
     mut receiver: Receiver,
-    socket: UdpSocket,
+    mut source: Source,
     mut writer: Writer,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<Ending> {
@@ -279,52 +328,12 @@ async fn receive_datagrams(
                     permit.send(std::mem::take(&mut receiver.printed));
                 }
             }
-            ready = socket.readable(), if receiver.printed.len() < MAX_PRINTED => {
-                ready?;
-                receiver.receive(|buffer| socket.try_recv_from(buffer))?;
+            arrival = source.next(), if receiver.printed.len() < MAX_PRINTED => {
+                source.take(arrival?, &mut receiver)?;
             }
         }
     }
-    receiver.receive_rest(&socket.into_std()?)?;
-    receiver.clear_rate();
-    receiver.trouble.report();
-    receiver.finish(writer).await
-}
-
-/// Takes connections and what comes over them until `shutdown` completes.
-async fn receive_connections(
-    mut receiver: Receiver,
-    mut connections: Connections,
-    mut writer: Writer,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<Ending> {
-    let mut shutdown = pin!(shutdown);
-    let mut tick = interval(REPORT_INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            result = &mut writer.result => {
-                return output_ended(flatten(result), receiver.summary());
-            }
-            _ = tick.tick() => receiver.tick(),
-            permit = writer.chunks.reserve(), if !receiver.printed.is_empty() => {
-                if let Ok(permit) = permit {
-                    permit.send(std::mem::take(&mut receiver.printed));
-                }
-            }
-            event = connections.next(), if receiver.printed.len() < MAX_PRINTED => {
-                receiver.event(event, &mut connections);
-            }
-        }
-    }
-    // What has come by now; exporters that go on sending are not waited for.
-    let end = Instant::now() + OUTPUT_GRACE;
-    while Instant::now() < end
-        && let Some(event) = connections.rest(REST_PATIENCE).await
-    {
-        receiver.event(event, &mut connections);
-    }
+    source.take_rest(&mut receiver).await?;
     receiver.clear_rate();
     receiver.trouble.report();
     receiver.finish(writer).await

@@ -159,6 +159,18 @@ pub struct Probes {
     mode: AttachMode,
 }
 
+/// Loads the programs anew, with this filter, and has them take the place of those that are attached.
+fn put_in_place(
+    filter: &KernelFilter,
+    objects: &mut NetObjects,
+    attachments: &mut Attachments,
+) -> Result<(), Error> {
+    let programs = objects.programs_with(filter)?;
+    attachments.replace(&objects.programs, &programs)?;
+    objects.programs = programs;
+    Ok(())
+}
+
 impl FlowFetcher {
     /// Loads the programs and creates the tables; nothing is attached yet.
     pub fn new(options: &FetcherOptions) -> Result<Self, Error> {
@@ -233,11 +245,7 @@ impl FlowFetcher {
     /// # Errors
     /// Where the kernel does not take it. The one before then stays.
     pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), Error> {
-        let programs = self.objects.programs_with(filter)?;
-        self.attachments
-            .replace(&self.objects.programs, &programs)?;
-        self.objects.programs = programs;
-        Ok(())
+        put_in_place(filter, &mut self.objects, &mut self.attachments)
     }
 
     /// What the last [`lookup_and_delete_map`](Self::lookup_and_delete_map) found besides flows:
@@ -320,11 +328,7 @@ impl Probes {
     /// # Errors
     /// Where the kernel does not take it. The one before then stays, everywhere.
     pub fn set_filter(&mut self, filter: &KernelFilter) -> Result<(), Error> {
-        let programs = self.objects.programs_with(filter)?;
-        self.attachments
-            .replace(&self.objects.programs, &programs)?;
-        self.objects.programs = programs;
-        Ok(())
+        put_in_place(filter, &mut self.objects, &mut self.attachments)
     }
 
     /// Takes other directions: what is attached in one that is not wanted any more comes off.
