@@ -31,7 +31,7 @@ pub(crate) use sources::reason;
 pub use sources::{INCLUDES, Sources, has_includes};
 pub use types::{
     Attach, Directions, Endpoint, Host, InterfacePattern, Interfaces, InvalidPattern,
-    InvalidTarget, LogFormat, LogLevel, NonIp, Target, TlsFiles, Transport, default_port,
+    InvalidTarget, LogFormat, LogLevel, NonIp, Profile, Target, TlsFiles, Transport, default_port,
 };
 
 /// The file that is read where the command line names none.
@@ -111,7 +111,9 @@ pub struct Collector {
     pub transport: Transport,
     /// What a connection by TLS goes by.
     pub tls: TlsFiles,
-    /// What its records tell; `None`: the default profile.
+    /// What its records tell, where `elements` does not say.
+    pub profile: Profile,
+    /// What its records tell, element by element; `None`: what the profile says.
     pub elements: Option<Elements>,
     /// A host name is looked up this often.
     pub resolve_interval: Duration,
@@ -158,6 +160,7 @@ impl Collector {
             protocol,
             transport: (key::TRANSPORT.presence.0)(),
             tls: TlsFiles::default(),
+            profile: Profile::Standard,
             elements: None,
             source_address: None,
             source_port: None,
@@ -324,7 +327,12 @@ impl Config {
             out.some(&key::CERTIFICATE, collector.tls.certificate.as_ref());
             out.some(&key::KEY, collector.tls.key.as_ref());
             out.some(&key::SERVER_NAME, collector.tls.server_name.as_ref());
-            out.some(&key::ELEMENTS, collector.elements.as_ref());
+            // The one or the other.
+            match &collector.elements {
+                Some(elements) => out.key(&key::ELEMENTS, elements),
+                None if collector.protocol == Protocol::NetflowV5 => {}
+                None => out.key(&key::PROFILE, &collector.profile),
+            }
             out.key(&key::RESOLVE_INTERVAL, &collector.resolve_interval);
             out.some(&key::SOURCE_ADDRESS, collector.source_address.as_ref());
             out.some(&key::SOURCE_PORT, collector.source_port.as_ref());

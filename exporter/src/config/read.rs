@@ -15,8 +15,8 @@ use toml::de::{DeArray, DeString, DeTable, DeValue};
 use super::keys::{self, Described, Key, Optional, Required, TABLES, Table, WithDefault};
 use super::kind::{self, Kind, Mismatch, Spanned};
 use super::{
-    Collector, Config, Daemon, Elements, Endpoint, Log, Metering, Metrics, Observation, Protocol,
-    STREAM_MESSAGE_OCTETS, TlsFiles, Transport, default_cache_slots, default_port,
+    Collector, Config, Daemon, Elements, Endpoint, Log, Metering, Metrics, Observation, Profile,
+    Protocol, STREAM_MESSAGE_OCTETS, TlsFiles, Transport, default_cache_slots, default_port,
 };
 use crate::export::layouts::{self, Unfit};
 use crate::record::UnixTime;
@@ -579,6 +579,7 @@ impl<'a> Reader<'a> {
         let transport = self.transport(section, protocol);
         let tls = self.tls(section, transport);
         let name = self.optional(section, &key::NAME);
+        let profile = self.value(section, &key::PROFILE);
         let elements = self.optional(section, &key::ELEMENTS);
         let resolve_interval = self.value(section, &key::RESOLVE_INTERVAL);
         let source_address = self.optional(section, &key::SOURCE_ADDRESS);
@@ -644,6 +645,7 @@ impl<'a> Reader<'a> {
             protocol,
             transport,
             tls,
+            profile,
             elements,
             resolve_interval,
             source_address,
@@ -788,14 +790,20 @@ impl<'a> Reader<'a> {
         observation: &Observation,
     ) {
         use keys::collector as key;
-        if section.entry(key::ELEMENTS.name).is_some() {
-            self.error(
-                section.span_of(key::ELEMENTS.name),
-                Some(dotted(&key::ELEMENTS)),
-                "expected no such key, because NetFlow v5 has one record whose fields are fixed, found \
-                 a list"
-                    .to_owned(),
-            );
+        for (name, found) in [
+            (key::ELEMENTS.name, "a list"),
+            (key::PROFILE.name, "a profile"),
+        ] {
+            if section.entry(name).is_some() {
+                self.error(
+                    section.span_of(name),
+                    Some(format!("collector.{name}")),
+                    format!(
+                        "expected no such key, because NetFlow v5 has one record whose fields are \
+                         fixed, found {found}"
+                    ),
+                );
+            }
         }
         for name in [key::TEMPLATE_INTERVAL.name, key::TEMPLATE_MESSAGES.name] {
             if section.entry(name).is_some() {
@@ -842,6 +850,13 @@ impl<'a> Reader<'a> {
         let Some(elements) = &collector.elements else {
             return;
         };
+        if collector.profile != Profile::Standard {
+            self.error(
+                section.span_of(key::PROFILE.name),
+                Some(dotted(&key::PROFILE)),
+                "expected no such key beside elements, which say it all, found both".to_owned(),
+            );
+        }
         let name = key::ELEMENTS.name;
         let items = section
             .entry(name)

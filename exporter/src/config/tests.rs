@@ -162,6 +162,7 @@ fn every_key_reaches_its_field() {
             protocol: Protocol::NetflowV9,
             transport: Transport::Udp,
             tls: TlsFiles::default(),
+            profile: Profile::Standard,
             elements: Elements::new(
                 [
                     ("sourceIPv4Address", None),

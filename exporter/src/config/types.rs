@@ -182,6 +182,17 @@ pub enum NonIp {
     Flow,
 }
 
+/// What records tell, where there is no list of elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// What every known collector reads whole.
+    Standard,
+    /// Who, with whom, how much and when; about half of the octets.
+    Compact,
+    /// Besides the standard what else the meter knows and collectors may pass over.
+    Full,
+}
+
 /// What carries messages to a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {

@@ -12,7 +12,7 @@ use super::fill::{Filled, Impossible, fill};
 use super::layouts::{self, Announced, Layouts, TemplateIds};
 use super::resolver::Resolver;
 use super::transport::{Continuity, Of, Transport};
-use crate::config;
+use crate::config::{self, Profile};
 use crate::ledger::Count;
 use crate::record::UnixTime;
 use ipfix::options::{
@@ -192,11 +192,13 @@ impl Collector {
         let layouts = if protocol == Protocol::NetflowV5 {
             Layouts::netflow_v5()
         } else {
-            let first_template = templates.first(protocol, config.elements.as_ref());
-            let elements = match &config.elements {
-                Some(elements) => elements.clone(),
-                None => Elements::of_default_profile(protocol),
-            };
+            // The default profile has template IDs of its own.
+            let own = config.elements.clone().or_else(|| {
+                (config.profile != Profile::Standard)
+                    .then(|| Elements::of_profile(config.profile, protocol))
+            });
+            let first_template = templates.first(protocol, own.as_ref());
+            let elements = own.unwrap_or_else(|| Elements::of_default_profile(protocol));
             Layouts::new(protocol, &elements, first_template)?
         };
         let (sender, queue) = mpsc::unbounded_channel();

@@ -5,6 +5,7 @@
 //! the kinds it applies to.
 
 use super::kinds::{Family, RecordKind};
+use crate::config::Profile;
 use crate::record::Record;
 use ebpfix_probes::abi::DIRECTION_INGRESS;
 use ipfix::{AbstractType, Element, LayoutBuilder, Protocol, VARIABLE_LENGTH, elements as e};
@@ -632,6 +633,26 @@ impl fmt::Display for Listed {
     }
 }
 
+/// What is left of the default profile in the compact one.
+const COMPACT: [Element; 16] = [
+    e::SOURCE_IPV4_ADDRESS,
+    e::DESTINATION_IPV4_ADDRESS,
+    e::SOURCE_IPV6_ADDRESS,
+    e::DESTINATION_IPV6_ADDRESS,
+    e::OCTET_DELTA_COUNT,
+    e::PACKET_DELTA_COUNT,
+    e::FLOW_START_MILLISECONDS,
+    e::FLOW_END_MILLISECONDS,
+    e::FLOW_START_SYS_UP_TIME,
+    e::FLOW_END_SYS_UP_TIME,
+    e::SOURCE_TRANSPORT_PORT,
+    e::DESTINATION_TRANSPORT_PORT,
+    e::PROTOCOL_IDENTIFIER,
+    e::TCP_CONTROL_BITS,
+    e::INGRESS_INTERFACE,
+    e::EGRESS_INTERFACE,
+];
+
 /// The elements of a collector's records, in their order: from them come its layouts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Elements(Vec<Listed>);
@@ -646,6 +667,32 @@ impl Elements {
                     .any(|before| before.column == listed.column)
         });
         (!list.is_empty() && !repeats).then_some(Self(list))
+    }
+
+    /// The elements of a profile, in the order in which records have them.
+    pub fn of_profile(profile: Profile, protocol: Protocol) -> Self {
+        let mut elements = Self::of_default_profile(protocol);
+        let add = match profile {
+            Profile::Standard => return elements,
+            Profile::Compact => {
+                elements
+                    .0
+                    .retain(|listed| COMPACT.contains(&listed.column.element));
+                return elements;
+            }
+            Profile::Full => [
+                e::FLOW_ID,
+                e::FLOW_DURATION_MILLISECONDS,
+                e::IP_DIFF_SERV_CODE_POINT,
+                e::OBSERVATION_POINT_ID,
+                e::INTERFACE_NAME,
+                e::SAMPLING_INTERVAL,
+            ],
+        };
+        // All of them are in the table (tested).
+        let listed = |element| Listed::new(Column::of(element)?, None);
+        elements.0.extend(add.into_iter().filter_map(listed));
+        elements
     }
 
     /// The elements that every known collector decodes whole: IANA's only, one octet of TCP flags,

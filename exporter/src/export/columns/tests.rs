@@ -344,6 +344,28 @@ fn the_default_profile_is_whole() {
 }
 
 #[test]
+fn the_other_profiles_fit_and_are_of_the_table() {
+    for (protocol, compact, standard) in [(Protocol::Ipfix, 14, 30), (Protocol::NetflowV9, 14, 29)]
+    {
+        for (profile, elements) in [
+            (Profile::Standard, standard),
+            (Profile::Compact, compact),
+            (Profile::Full, standard + 6),
+        ] {
+            let list = Elements::of_profile(profile, protocol);
+            assert_eq!(list.list().len(), elements, "{profile:?}");
+            assert_eq!(fits(protocol, &list, 512), Ok(()), "{profile:?}");
+            for listed in list.list() {
+                assert!(
+                    listed.column.is_carried_by(protocol),
+                    "{profile:?} {listed:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_record_above_a_limit_becomes_several_of_the_same_sum() {
     let limits = list(&[("octetDeltaCount", Some(4)), ("packetDeltaCount", Some(5))]).limits();
     assert_eq!(limits.octets, u64::from(u32::MAX));
