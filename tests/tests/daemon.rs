@@ -19,6 +19,31 @@ fn send(namespace: &Namespace, port: u16) {
     Injector::new(namespace, "a0").send(&ethernet(IPV4, &datagram));
 }
 
+/// A flow whose next packets are still in the kernel is not idle.
+#[test]
+fn the_kernel_is_read_before_a_flow_is_idle() {
+    let (lab, a, b) = Lab::pair("idle");
+    let nfcapd = Nfcapd::start(&lab, &b, 9001);
+    let settings = Settings::new("b0", &["ingress"])
+        .observation("drain-interval", "\"4s\"")
+        .metering("idle-timeout", "\"2s\"")
+        .collector(9001, "ipfix");
+    let ebpfix = Ebpfix::start(&lab, &b, &settings);
+    for _ in 0..25 {
+        send(&a, 1);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // By itself, within a reading of the kernel.
+    let ledger = wait_for("the flow has ended", Duration::from_secs(10), || {
+        let ledger = ebpfix.ledger();
+        (ledger.exported.packets == 25).then_some(ledger)
+    });
+    ledger.assert_balanced();
+    let _ = ebpfix.stop();
+    let result = nfcapd.stop();
+    assert_eq!((result.packets, result.flows), (25, 1), "{}", result.log);
+}
+
 #[test]
 fn collectors_by_ipv6_address_and_by_name() {
     let (lab, a, b) = Lab::pair("addresses");

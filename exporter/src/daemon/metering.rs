@@ -195,10 +195,12 @@ impl Thread {
                 next_turn = now + self.with.drain_interval;
             }
             if now >= next_expiry {
-                let moved =
-                    self.with
-                        .cache
-                        .expire(boot_clock_ns(), EXPIRE_AT_ONCE, &mut self.ended);
+                // A flow was idle until then; of what is still in the kernel nobody knows.
+                let known = self.turns.read_until_ns;
+                let moved = self
+                    .with
+                    .cache
+                    .expire(known, EXPIRE_AT_ONCE, &mut self.ended);
                 self.note(moved);
                 if self.ended.len() < EXPIRE_AT_ONCE {
                     next_expiry = now + EXPIRE_EVERY;
@@ -546,6 +548,10 @@ struct Turns {
     pending: bool,
     /// Turns asked for so far; all but one that is pending are done.
     requested: u64,
+    /// When the last one was asked for, by the boot clock.
+    asked_ns: u64,
+    /// Packets that came before this moment, by the boot clock, are no longer in the kernel.
+    read_until_ns: u64,
 }
 
 /// What the thread is asked for.
@@ -578,12 +584,19 @@ impl Turns {
             results,
             pending: false,
             requested: 0,
+            asked_ns: 0,
+            read_until_ns: 0,
         })
     }
 
     /// Asks for a turn, unless one is under way; returns whether it was asked for.
     fn request(&mut self) -> bool {
-        self.ask(Wait::Turn)
+        let now_ns = boot_clock_ns();
+        let asked = self.ask(Wait::Turn);
+        if asked {
+            self.asked_ns = now_ns;
+        }
+        asked
     }
 
     /// Asks for the generation to be quiet that was counted into before this process began.
@@ -604,6 +617,8 @@ impl Turns {
     fn done(&mut self) -> Option<Turned> {
         let result = self.results.try_recv().ok()?;
         self.pending = false;
+        // Also where it failed: flows have to end some time.
+        self.read_until_ns = self.asked_ns;
         accept(result)
     }
 
