@@ -509,6 +509,8 @@ impl Ebpfix {
         let done =
             Process::start(&program, &self.namespace, &self.folder).wait(Duration::from_secs(10));
         if !done.status.success() {
+            // Seen where the test fails.
+            eprintln!("ebpfix status: {}", done.stderr.trim_end());
             return None;
         }
         let status = serde_json::from_str(&done.stdout);
