@@ -1,6 +1,8 @@
 //! The built-in collector over real UDP on the loopback: messages of the `ipfix` crate, of another
 //! exporter (softflowd), and garbage.
 
+mod collecting;
+
 use std::collections::HashMap;
 use std::env;
 use std::fs;
@@ -9,12 +11,12 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use collecting::{Running, Shared};
 use ebpfix::cli::OutputFormat;
-use ebpfix::collector::{self, Collector, Ending, Output, Printer, Storage, Summary};
+use ebpfix::collector::{self, Collector, Output, Printer, Storage, Summary};
 use ebpfix::record::{FlowJson, UnixTime};
 use ipfix::{Layout, Protocol, Session, SessionOptions, Written, elements};
 
@@ -149,20 +151,6 @@ impl Exporter {
     }
 }
 
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Runs a collector while `send` sends; what arrived when it returns is printed. UDP over the
 /// loopback delivers before the sender's call returns, so nothing has to be waited for.
 fn collect(format: OutputFormat, send: impl FnOnce(SocketAddr)) -> (String, Summary) {
@@ -175,25 +163,9 @@ fn collect_with(
     format: OutputFormat,
     send: impl FnOnce(SocketAddr),
 ) -> (String, Summary) {
-    let address = collector.local_addr();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let printed = Shared::default();
-    let output = Output::new(format, printed.clone());
-    let thread = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let shutdown = async { drop(stopped.await) };
-        runtime.block_on(collector.run(output, shutdown)).unwrap()
-    });
-    send(address);
-    drop(stop);
-    let Ending::Shutdown(summary) = thread.join().unwrap() else {
-        panic!("the output does not close");
-    };
-    let printed = printed.0.lock().unwrap().clone();
-    (String::from_utf8(printed).unwrap(), summary)
+    let running = Running::start(collector, format);
+    send(running.address);
+    running.stop()
 }
 
 fn flows(printed: &str) -> Vec<FlowJson<'_>> {

@@ -1,89 +1,43 @@
 //! The built-in collector over connections: what our exporter sends it by TCP and by TLS, and what others
 //! can do to it, which is to make counters rise.
 
+mod collecting;
 mod export_common;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use collecting::Running;
 use ebpfix::cli::OutputFormat;
-use ebpfix::collector::{self, Collector, Ending, Output, Summary, Tls};
+use ebpfix::collector::{self, Summary, Tls};
 use ebpfix::config::{TlsFiles, Transport};
 use ebpfix::record::FlowJson;
 use export_common::pki::{Authority, Folder};
 use export_common::*;
 use ipfix::Protocol;
 
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+fn start(tls: Option<Tls>) -> Running {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let collector = collector::bind_connections(any, tls).unwrap();
+    Running::start(collector, OutputFormat::Json)
 }
 
-/// A collector that runs.
-struct Running {
-    address: SocketAddr,
-    printed: Shared,
-    stop: tokio::sync::oneshot::Sender<()>,
-    thread: JoinHandle<Ending>,
+fn connect(collector: &Running) -> TcpStream {
+    let socket = TcpStream::connect(collector.address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    socket
 }
 
-impl Running {
-    fn start(tls: Option<Tls>) -> Self {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let collector: Collector = collector::bind_connections(any, tls).unwrap();
-        let address = collector.local_addr();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let printed = Shared::default();
-        let output = Output::new(OutputFormat::Json, printed.clone());
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            let shutdown = async { drop(stopped.await) };
-            runtime.block_on(collector.run(output, shutdown)).unwrap()
-        });
-        Self {
-            address,
-            printed,
-            stop,
-            thread,
-        }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let socket = TcpStream::connect(self.address).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        socket
-    }
-
-    /// Packets of each flow, and what was counted.
-    fn stop(self) -> (Vec<u64>, Summary) {
-        drop(self.stop);
-        let Ending::Shutdown(summary) = self.thread.join().unwrap() else {
-            panic!("the output does not close");
-        };
-        let printed = self.printed.0.lock().unwrap().clone();
-        let printed = String::from_utf8(printed).unwrap();
-        let flows = printed
-            .lines()
-            .map(|line| serde_json::from_str::<FlowJson<'_>>(line).unwrap());
-        (flows.map(|flow| flow.packets.unwrap()).collect(), summary)
-    }
+/// Packets of each flow, and what was counted.
+fn stop(collector: Running) -> (Vec<u64>, Summary) {
+    let (printed, summary) = collector.stop();
+    let flows = printed
+        .lines()
+        .map(|line| serde_json::from_str::<FlowJson<'_>>(line).unwrap());
+    (flows.map(|flow| flow.packets.unwrap()).collect(), summary)
 }
 
 #[test]
@@ -93,7 +47,7 @@ fn what_is_sent_by_tcp_and_by_tls_is_printed() {
     let own = authority.sign(&folder, "own", &["127.0.0.1"]);
     let tls = Tls::load(&own.certificate, &own.key, Some(&authority.file)).unwrap();
     for (transport, tls) in [(Transport::Tcp, None), (Transport::Tls, Some(tls))] {
-        let collector = Running::start(tls);
+        let collector = start(tls);
         let mut config = collector_at(collector.address, Protocol::Ipfix);
         config.transport = transport;
         config.tls = TlsFiles {
@@ -116,7 +70,7 @@ fn what_is_sent_by_tcp_and_by_tls_is_printed() {
         });
         let (status, _) = exporter.finish();
         assert!(status.iter().all(|s| s.unacknowledged.is_zero()));
-        let (mut packets, summary) = collector.stop();
+        let (mut packets, summary) = stop(collector);
         packets.sort_unstable();
         let twice: Vec<u64> = (1..=5000).flat_map(|n| [n, n]).collect();
         assert_eq!(packets, twice, "{transport:?}");
@@ -145,21 +99,21 @@ const RECORD: [u8; 5] = [1, 0, 0, 5, 7];
 
 #[test]
 fn each_connection_has_templates_of_its_own_and_octets_may_come_one_by_one() {
-    let collector = Running::start(None);
-    let mut one = collector.connect();
+    let collector = start(None);
+    let mut one = connect(&collector);
     for octet in [message(0, &TEMPLATE), message(0, &RECORD)].concat() {
         one.write_all(&[octet]).unwrap();
     }
     eventually(|| (!collector.printed.0.lock().unwrap().is_empty()).then_some(()));
     // Another does not know the template.
-    let mut two = collector.connect();
+    let mut two = connect(&collector);
     two.write_all(&message(0, &RECORD)).unwrap();
     two.shutdown(std::net::Shutdown::Write).unwrap();
     let mut nothing = Vec::new();
     two.read_to_end(&mut nothing).unwrap();
     assert!(nothing.is_empty());
     drop(one);
-    let (packets, summary) = collector.stop();
+    let (packets, summary) = stop(collector);
     assert_eq!(packets, [7]);
     assert_eq!((summary.unknown_template_sets, summary.messages), (1, 3));
     assert_eq!((summary.connections, summary.broken_connections), (2, 0));
@@ -167,8 +121,8 @@ fn each_connection_has_templates_of_its_own_and_octets_may_come_one_by_one() {
 
 #[test]
 fn a_stream_that_goes_wrong_is_cut_and_counted_and_others_go_on() {
-    let collector = Running::start(None);
-    let mut good = collector.connect();
+    let collector = start(None);
+    let mut good = connect(&collector);
     good.write_all(&message(0, &TEMPLATE)).unwrap();
     let wrong: [&[u8]; 5] = [
         b"GET / HTTP/1.1\r\n\r\n",
@@ -182,7 +136,7 @@ fn a_stream_that_goes_wrong_is_cut_and_counted_and_others_go_on() {
         &message(0, &TEMPLATE)[..20],
     ];
     for octets in wrong {
-        let mut bad = collector.connect();
+        let mut bad = connect(&collector);
         bad.write_all(octets).unwrap();
         let _ = bad.shutdown(std::net::Shutdown::Write);
         let mut nothing = Vec::new();
@@ -193,7 +147,7 @@ fn a_stream_that_goes_wrong_is_cut_and_counted_and_others_go_on() {
     good.write_all(&message(0, &RECORD)).unwrap();
     good.shutdown(std::net::Shutdown::Write).unwrap();
     let _ = good.read_to_end(&mut Vec::new());
-    let (packets, summary) = collector.stop();
+    let (packets, summary) = stop(collector);
     assert_eq!(packets, [7]);
     assert_eq!(
         (summary.connections, summary.broken_connections),
@@ -205,8 +159,8 @@ fn a_stream_that_goes_wrong_is_cut_and_counted_and_others_go_on() {
 
 #[test]
 fn who_connects_too_often_is_turned_away() {
-    let collector = Running::start(None);
-    let crowd: Vec<_> = (0..300).map(|_| collector.connect()).collect();
+    let collector = start(None);
+    let crowd: Vec<_> = (0..300).map(|_| connect(&collector)).collect();
     // Those that were turned away read the end.
     let mut turned_away = 0;
     for mut socket in crowd.iter().skip(256) {
@@ -214,7 +168,7 @@ fn who_connects_too_often_is_turned_away() {
     }
     assert_eq!(turned_away, 44);
     drop(crowd);
-    let (_, summary) = collector.stop();
+    let (_, summary) = stop(collector);
     assert_eq!(
         (summary.connections, summary.refused_connections),
         (256, 44)

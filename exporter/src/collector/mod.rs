@@ -64,27 +64,16 @@ pub use summary::{Gap, Summary};
 /// Port 0 takes a free port; see [`Collector::local_addr`]. The address `[::]` takes IPv4 too.
 pub fn bind(address: SocketAddr) -> Result<Collector, BindError> {
     let bind = || -> io::Result<Collector> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
+        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
         // Exporters send in bursts. The kernel gives less where its limit, net.core.rmem_max, is
         // lower, which is no error.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         let socket = StdUdpSocket::from(socket);
-        Ok(Collector {
-            address: socket.local_addr()?,
-            socket: Listening::Datagrams(socket),
-            storage: None,
-            view: View::default(),
-            show_rate: false,
-        })
+        Ok(Collector::at(
+            socket.local_addr()?,
+            Listening::Datagrams(socket),
+        ))
     };
     bind().map_err(|error| BindError {
         address,
@@ -98,33 +87,32 @@ pub fn bind(address: SocketAddr) -> Result<Collector, BindError> {
 /// Port 0 takes a free port; see [`Collector::local_addr`]. The address `[::]` takes IPv4 too.
 pub fn bind_connections(address: SocketAddr, tls: Option<Tls>) -> Result<Collector, BindError> {
     let bind = || -> io::Result<Collector> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
+        let socket = socket(address, Type::STREAM, Protocol::TCP)?;
         // Connections of a collector before this one may linger.
         socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let socket = StdTcpListener::from(socket);
-        Ok(Collector {
-            address: socket.local_addr()?,
-            socket: Listening::Connections(socket, tls.map(|tls| tls.0)),
-            storage: None,
-            view: View::default(),
-            show_rate: false,
-        })
+        Ok(Collector::at(
+            socket.local_addr()?,
+            Listening::Connections(socket, tls.map(|tls| tls.0)),
+        ))
     };
     bind().map_err(|error| BindError {
         address,
         over: "TCP",
         error,
     })
+}
+
+/// A socket for this address that is not bound yet.
+fn socket(address: SocketAddr, form: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), form, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// A certificate and a key for connections by TLS, and whether exporters need one.
@@ -185,6 +173,16 @@ pub enum Ending {
 }
 
 impl Collector {
+    fn at(address: SocketAddr, socket: Listening) -> Self {
+        Self {
+            address,
+            socket,
+            storage: None,
+            view: View::default(),
+            show_rate: false,
+        }
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address

@@ -192,13 +192,13 @@ impl Collector {
         let layouts = if protocol == Protocol::NetflowV5 {
             Layouts::netflow_v5()
         } else {
+            let elements = config
+                .elements
+                .clone()
+                .unwrap_or_else(|| Elements::of_profile(config.profile, protocol));
             // The default profile has template IDs of its own.
-            let own = config.elements.clone().or_else(|| {
-                (config.profile != Profile::Standard)
-                    .then(|| Elements::of_profile(config.profile, protocol))
-            });
-            let first_template = templates.first(protocol, own.as_ref());
-            let elements = own.unwrap_or_else(|| Elements::of_default_profile(protocol));
+            let is_default = config.elements.is_none() && config.profile == Profile::Standard;
+            let first_template = templates.first(protocol, (!is_default).then_some(&elements));
             Layouts::new(protocol, &elements, first_template)?
         };
         let (sender, queue) = mpsc::unbounded_channel();

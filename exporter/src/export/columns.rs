@@ -653,6 +653,23 @@ const COMPACT: [Element; 16] = [
     e::EGRESS_INTERFACE,
 ];
 
+/// What the full profile has beside the default one.
+const FULL: [Element; 6] = [
+    e::FLOW_ID,
+    e::FLOW_DURATION_MILLISECONDS,
+    e::IP_DIFF_SERV_CODE_POINT,
+    e::OBSERVATION_POINT_ID,
+    e::INTERFACE_NAME,
+    e::SAMPLING_INTERVAL,
+];
+
+/// Elements of the table in their usual lengths. Those of the profiles are all there (tested).
+fn usual(elements: impl IntoIterator<Item = Element>) -> impl Iterator<Item = Listed> {
+    elements
+        .into_iter()
+        .filter_map(|element| Listed::new(Column::of(element)?, None))
+}
+
 /// The elements of a collector's records, in their order: from them come its layouts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Elements(Vec<Listed>);
@@ -672,26 +689,13 @@ impl Elements {
     /// The elements of a profile, in the order in which records have them.
     pub fn of_profile(profile: Profile, protocol: Protocol) -> Self {
         let mut elements = Self::of_default_profile(protocol);
-        let add = match profile {
-            Profile::Standard => return elements,
-            Profile::Compact => {
-                elements
-                    .0
-                    .retain(|listed| COMPACT.contains(&listed.column.element));
-                return elements;
-            }
-            Profile::Full => [
-                e::FLOW_ID,
-                e::FLOW_DURATION_MILLISECONDS,
-                e::IP_DIFF_SERV_CODE_POINT,
-                e::OBSERVATION_POINT_ID,
-                e::INTERFACE_NAME,
-                e::SAMPLING_INTERVAL,
-            ],
-        };
-        // All of them are in the table (tested).
-        let listed = |element| Listed::new(Column::of(element)?, None);
-        elements.0.extend(add.into_iter().filter_map(listed));
+        match profile {
+            Profile::Standard => {}
+            Profile::Compact => elements
+                .0
+                .retain(|listed| COMPACT.contains(&listed.column.element)),
+            Profile::Full => elements.0.extend(usual(FULL)),
+        }
         elements
     }
 
@@ -742,9 +746,7 @@ impl Elements {
             e::FLOW_DIRECTION,
             e::FLOW_END_REASON,
         ]);
-        // All of them are in the table (tested).
-        let listed = |element| Listed::new(Column::of(element)?, None);
-        Self(list.into_iter().filter_map(listed).collect())
+        Self(usual(list).collect())
     }
 
     /// The list.
